@@ -1,0 +1,220 @@
+"""The group-committing consumer: what is waiting becomes one transaction, then one acknowledgement.
+
+The path of a delivery: FastStream hands it to :class:`Buffer` and returns; :class:`Consumer` takes what is there,
+applies it in one transaction together with the events' ids, and acknowledges the whole group with one frame.
+Nothing is acknowledged before its effect is committed or the event is safe in a retry or dead-letter queue.
+
+* An error of circumstance (database or broker away, deadlock) is nobody's fault: the same group is tried again.
+* An error of data bisects the group until the one event at fault is alone; the rest commits.
+* Groups are taken in delivery order from one channel, so "acknowledge up to here" covers exactly the group.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import aiormq
+import structlog
+from aio_pika.abc import AbstractIncomingMessage
+from opentelemetry.trace import Span
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared import metrics, tracing
+from shared.database import is_transient
+from shared.events import BATCH_CONTENT_TYPE, EVENTS_HEADER, Event, Undecodable, decode
+from shared.failures import Failure, Failures
+
+log = structlog.get_logger(__name__)
+
+GROUP = 500
+_LONGEST_BACKOFF = 5.0
+_STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Events applied together. ``bulk`` ones came by the bulk queue, and so must what they cause."""
+
+    events: Sequence[Event]
+    bulk: bool = False
+
+
+class Handler(Protocol):
+    """What a service does with events: its message door."""
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The event types it wants; others are counted and acknowledged."""
+        ...
+
+    async def claim(self, connection: AsyncConnection, events: Sequence[Event]) -> list[Event]:
+        """Record the events' ids and return those not seen before."""
+        ...
+
+    async def apply(self, connection: AsyncConnection, group: Group) -> None:
+        """Apply new events in the caller's transaction. May run again for the same events after a rollback."""
+        ...
+
+
+@dataclass(slots=True)
+class Progress:
+    """What readiness looks at."""
+
+    last_settled: float = 0.0
+    trouble: str | None = None
+
+
+class Buffer:
+    """Deliveries in the order they came, until the committer takes them."""
+
+    def __init__(self) -> None:
+        self._deliveries: list[AbstractIncomingMessage] = []
+        self._arrived = asyncio.Event()
+
+    def put(self, delivery: AbstractIncomingMessage) -> None:
+        self._deliveries.append(delivery)
+        self._arrived.set()
+
+    def __len__(self) -> int:
+        return len(self._deliveries)
+
+    async def take(self) -> list[AbstractIncomingMessage]:
+        """Return the next deliveries, about a group of events; waits for the first, never for more."""
+        while not self._deliveries:
+            self._arrived.clear()
+            await self._arrived.wait()
+        count = self._group_length()
+        taken, self._deliveries = self._deliveries[:count], self._deliveries[count:]
+        return taken
+
+    def _group_length(self) -> int:
+        """How many deliveries make the next group: all of one channel, and at most a group of events."""
+        channel = self._deliveries[0].channel
+        events = 0
+        for position, delivery in enumerate(self._deliveries):
+            events += _weight(delivery)
+            if position and (events > GROUP or delivery.channel is not channel):
+                return position
+        return len(self._deliveries)
+
+
+@dataclass(slots=True)
+class Consumer:
+    """Settles one queue's deliveries. Live and bulk queue have one each, so neither waits for the other."""
+
+    queue: str
+    engine: AsyncEngine
+    handler: Handler
+    failures: Failures
+    after_commit: Callable[[], None]
+    bulk: bool = False
+    buffer: Buffer = field(default_factory=Buffer)
+    progress: Progress = field(default_factory=Progress)
+
+    async def run(self) -> None:
+        """Settle deliveries until cancelled; a group under way is finished first."""
+        while True:
+            group = await self.buffer.take()
+            settling = asyncio.ensure_future(self.settle(group))
+            try:
+                await asyncio.shield(settling)
+            except asyncio.CancelledError:
+                await asyncio.wait([settling], timeout=_STOP_SECONDS)
+                raise
+
+    async def settle(self, deliveries: Sequence[AbstractIncomingMessage]) -> None:
+        """Apply one group and acknowledge it. A lost channel is no failure: its deliveries come again."""
+        failures, events = self._sort(deliveries)
+        failures += await self._apply(events)
+        channel = deliveries[0].channel
+        while failures and not channel.is_closed:
+            try:
+                await self.failures.move(failures)
+                break
+            except ConnectionError as error:
+                await self._pause(1.0, error)
+        try:
+            await channel.basic_ack(deliveries[-1].delivery_tag or 0, multiple=True)
+        except (aiormq.exceptions.AMQPError, OSError) as error:
+            log.warning("acknowledge_failed", queue=self.queue, error=repr(error))
+        self.progress.last_settled = asyncio.get_running_loop().time()
+
+    def _sort(self, deliveries: Sequence[AbstractIncomingMessage]) -> tuple[list[Failure], list["Delivered"]]:
+        """Decode; set aside what is no event, drop what this service does not want."""
+        failures: list[Failure] = []
+        events: list[Delivered] = []
+        for delivery in deliveries:
+            for item in decode(delivery.body, delivery.content_type):
+                if isinstance(item, Undecodable):
+                    failures.append(Failure.undecodable(item, delivery))
+                elif item.type in self.handler.types:
+                    events.append(Delivered(item, delivery))
+                else:
+                    metrics.CONSUMED.labels(self.queue, "unknown").inc()
+        return failures, events
+
+    async def _apply(self, delivered: Sequence["Delivered"]) -> list[Failure]:
+        """Commit the events, in as few transactions as their faults allow; return the events at fault."""
+        if not delivered:
+            return []
+        fault = await self._commit([item.event for item in delivered])
+        if fault is None:
+            return []
+        if len(delivered) == 1:
+            return [Failure.of(delivered[0].event, delivered[0].delivery, fault)]
+        middle = len(delivered) // 2
+        return await self._apply(delivered[:middle]) + await self._apply(delivered[middle:])
+
+    async def _commit(self, events: Sequence[Event]) -> Exception | None:
+        """Run one transaction; waits out circumstance, returns an error of data."""
+        pause = 0.05
+        while True:
+            try:
+                await self._transaction(events)
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises is the event's fault
+                if not is_transient(error):
+                    return error
+                await self._pause(pause, error)
+                pause = min(pause * 2, _LONGEST_BACKOFF)
+            else:
+                self.progress.trouble = None
+                return None
+
+    async def _transaction(self, events: Sequence[Event]) -> None:
+        with metrics.GROUP_SECONDS.time(), self._span(events):
+            async with self.engine.begin() as connection:
+                fresh = await self.handler.claim(connection, events)
+                if fresh:
+                    await self.handler.apply(connection, Group(fresh, bulk=self.bulk))
+        self.after_commit()
+        metrics.GROUP_EVENTS.observe(len(events))
+        metrics.CONSUMED.labels(self.queue, "applied").inc(len(fresh))
+        metrics.CONSUMED.labels(self.queue, "duplicate").inc(len(events) - len(fresh))
+
+    def _span(self, events: Sequence[Event]) -> AbstractContextManager[Span]:
+        return tracing.tracer.start_as_current_span(
+            f"apply {self.queue}", links=tracing.links([event.traceparent for event in events])
+        )
+
+    async def _pause(self, seconds: float, error: Exception) -> None:
+        self.progress.trouble = f"{type(error).__name__}: {error}"
+        log.warning("consumer_waiting", queue=self.queue, seconds=seconds, error=repr(error))
+        await asyncio.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """An event and the delivery it came in."""
+
+    event: Event
+    delivery: AbstractIncomingMessage
+
+
+def _weight(delivery: AbstractIncomingMessage) -> int:
+    """How many events a delivery carries, by its header: decoding waits until its group's turn."""
+    if delivery.content_type != BATCH_CONTENT_TYPE:
+        return 1
+    events = delivery.headers.get(EVENTS_HEADER)
+    return events if isinstance(events, int) else GROUP

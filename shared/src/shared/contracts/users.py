@@ -1,0 +1,29 @@
+"""``user.*``, published by the users service."""
+
+from pydantic import AwareDatetime
+
+from shared.contracts.base import Snapshot, register
+
+
+class UserSnapshot(Snapshot):
+    """A person. Subject: the user's id. ``email`` is the normalised address, null for a placeholder."""
+
+    user_id: str
+    email: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    phone: str | None = None
+    company_name: str | None = None
+    placeholder: bool = False
+    created_at: AwareDatetime
+
+
+class BookingLinkSnapshot(Snapshot):
+    """Which user a booking belongs to. Subject: the booking's id."""
+
+    booking_id: str
+    user_id: str
+
+
+register(UserSnapshot, "user.registered", "user.updated")
+register(BookingLinkSnapshot, "user.booking_linked")

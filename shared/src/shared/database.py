@@ -1,0 +1,92 @@
+"""PostgreSQL: engines, which errors are circumstance, and migrations."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import sqlalchemy.exc
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+# Classes of SQLSTATE that say nothing about the data: connection, serialisation and deadlock, resources,
+# operator intervention (restart, time-out), system. https://www.postgresql.org/docs/current/errcodes-appendix.html
+_CIRCUMSTANCE = ("08", "40", "53", "57", "58")
+_LOCK_NOT_AVAILABLE = "55P03"
+_READ_ONLY = "25006"  # a standby answered: the primary moved
+
+_MIGRATION_LOCK = 7_301_955_002
+
+
+def create_engine(url: str, *, name: str, pool_size: int = 10, search_path: str | None = None) -> AsyncEngine:
+    """Return an engine for ``postgresql://…``; ``name`` shows up in ``pg_stat_activity``.
+
+    A transaction left idle is ended after a minute: it would hold back vacuum and every replay's fence.
+    """
+    settings = {"application_name": name, "idle_in_transaction_session_timeout": "60000", "jit": "off"}
+    if search_path:
+        settings["search_path"] = search_path
+    return create_async_engine(
+        async_url(url),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        connect_args={"server_settings": settings, "timeout": 5, "command_timeout": 60},
+    )
+
+
+def async_url(url: str) -> str:
+    """Return the URL with the driver named, as SQLAlchemy wants it."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or not scheme.startswith("postgres"):
+        raise ValueError(f"a database URL starts with postgresql://, not {scheme!r}")
+    return f"postgresql+asyncpg://{rest}"
+
+
+def is_transient(error: BaseException) -> bool:
+    """Say whether an error is circumstance (try the same again) rather than data (set the event aside)."""
+    if isinstance(error, OSError | TimeoutError | sqlalchemy.exc.TimeoutError):
+        return True
+    if not isinstance(error, sqlalchemy.exc.DBAPIError):
+        return False
+    if error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    if state:
+        return state.startswith(_CIRCUMSTANCE) or state in {_LOCK_NOT_AVAILABLE, _READ_ONLY}
+    return _is_driver_disconnect(error.orig)
+
+
+def _is_driver_disconnect(error: BaseException | None) -> bool:
+    """The driver's own errors carry no state: a closed connection is circumstance, a bad parameter is data."""
+    cause = error.__cause__ if error is not None else None
+    if isinstance(cause, ValueError):
+        return False
+    return isinstance(cause, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | TimeoutError)
+
+
+def migrate(url: str, migrations: Path, *, search_path: str | None = None) -> None:
+    """Bring the database to the newest revision; two replicas at once take turns. Blocking."""
+    asyncio.run(_migrate(url, migrations, search_path))
+
+
+async def _migrate(url: str, migrations: Path, search_path: str | None) -> None:
+    settings = {"search_path": search_path} if search_path else {}
+    engine = create_async_engine(
+        async_url(url), poolclass=NullPool, connect_args={"server_settings": settings, "timeout": 10}
+    )
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            await connection.run_sync(_upgrade, migrations)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection, migrations: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

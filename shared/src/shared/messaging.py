@@ -1,0 +1,181 @@
+"""A service's side of the broker: queues declared and mended, subscribers started, health told.
+
+The broker may be away at any moment, at start too: the service then runs on, and this resumes by itself.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import aiormq
+import structlog
+from aio_pika import IncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
+from aiormq.abc import AbstractChannel
+from faststream import AckPolicy
+from faststream.message import StreamMessage
+from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitQueue
+from faststream.rabbit.message import RabbitMessage
+
+from shared import metrics
+from shared.channel import ReopeningChannel
+from shared.consumer import Buffer, Consumer
+from shared.dead_letters import DeadLetters
+from shared.topology import EXCHANGE, UNROUTED, Topology, declare
+
+log = structlog.get_logger(__name__)
+
+LIVE_PREFETCH = 1000
+BULK_PREFETCH = 4  # one message there may be 500 events
+_DEAD_PREFETCH = 20
+_KEEP_SECONDS = 3.0
+_PROBE_SECONDS = 2.0
+_STALLED_SECONDS = 15.0
+_REDRIVE_PAGE = 500
+
+
+@dataclass(slots=True)
+class Messaging:
+    """Everything between the broker and a service's handler."""
+
+    url: str
+    topology: Topology
+    live: Consumer
+    bulk: Consumer
+    dead_letters: DeadLetters
+    broker: RabbitBroker = field(init=False)
+    _admin: ReopeningChannel = field(init=False)
+    _trouble: str | None = field(default="not started", init=False)
+
+    def __post_init__(self) -> None:
+        self._admin = ReopeningChannel(self.url)
+        self.broker = RabbitBroker(self.url, logger=None, apply_types=False, reconnect_interval=0.5, graceful_timeout=5)
+        self._subscribe(self.topology.events, self.live.buffer, LIVE_PREFETCH)
+        self._subscribe(self.topology.bulk, self.bulk.buffer, BULK_PREFETCH)
+        self._subscribe_dead()
+
+    def _subscribe(self, queue: str, buffer: Buffer, prefetch: int) -> None:
+        """Deliveries go to the buffer; the consumer acknowledges them after its commit."""
+
+        @self.broker.subscriber(
+            _queue(queue),
+            channel=Channel(prefetch_count=prefetch),
+            ack_policy=AckPolicy.MANUAL,
+            parser=_as_is,
+            decoder=_undecoded,
+            no_reply=True,
+            title=queue,
+            description="CloudEvents, one or a batch; applied in groups, acknowledged after the commit.",
+        )
+        async def take(delivery: AbstractIncomingMessage) -> None:
+            buffer.put(delivery)
+
+    def _subscribe_dead(self) -> None:
+        @self.broker.subscriber(
+            _queue(self.topology.dead),
+            channel=Channel(prefetch_count=_DEAD_PREFETCH),
+            ack_policy=AckPolicy.NACK_ON_ERROR,  # this queue may redeliver for ever
+            parser=_as_is,
+            decoder=_undecoded,
+            no_reply=True,
+            title=self.topology.dead,
+            description="Events that could not be applied; written to the table an operator works from.",
+        )
+        async def keep(delivery: AbstractIncomingMessage) -> None:
+            await self.dead_letters.keep(delivery)
+
+    async def run(self) -> None:
+        """Declare, start, and keep both true until cancelled."""
+        try:
+            while True:
+                await self._keep()
+                await asyncio.sleep(_KEEP_SECONDS)
+        finally:
+            await self._stop()
+
+    async def _keep(self) -> None:
+        """Mend topology and consumers, re-drive what was unrouted, note what is wrong."""
+        try:
+            async with asyncio.timeout(_KEEP_SECONDS + _PROBE_SECONDS):
+                channel = await self._admin.get()
+                await declare(channel, self.topology)
+                if not self.broker.running:
+                    await self.broker.start()
+                await self._redrive(channel)
+                self._trouble = None
+        except (OSError, TimeoutError, aiormq.exceptions.AMQPError) as error:
+            self._trouble = f"{type(error).__name__}: {error}"
+            log.warning("broker_unavailable", error=repr(error))
+
+    async def _redrive(self, channel: AbstractChannel) -> None:
+        """Send on what no queue took, now that the queues are declared again.
+
+        An event another service's missing binding is to blame for comes back, and is tried again next time.
+        """
+        for _ in range(_REDRIVE_PAGE):
+            found = await channel.basic_get(UNROUTED)
+            if found.delivery_tag is None or found.delivery.name == "Basic.GetEmpty":
+                return
+            await channel.basic_publish(
+                found.body,
+                exchange=EXCHANGE,
+                routing_key=found.routing_key or "",
+                properties=found.header.properties,
+                mandatory=True,
+            )
+            await channel.basic_ack(found.delivery_tag)
+
+    async def _stop(self) -> None:
+        await self.broker.stop()
+        await self._admin.close()
+
+    async def health(self) -> str | None:
+        """Return what is wrong with the broker side, or ``None``. Asks the broker, with a bound."""
+        if self._trouble:
+            return self._trouble
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                return await self._probe()
+        except (OSError, TimeoutError, aiormq.exceptions.AMQPError) as error:
+            return f"{type(error).__name__}: {error}"
+
+    async def _probe(self) -> str | None:
+        """Every queue is there and has a consumer, ours is on an open channel, and groups get settled."""
+        channel = await self._admin.get()
+        for consumer in (self.live, self.bulk):
+            seen = await channel.queue_declare(consumer.queue, passive=True)
+            metrics.QUEUE_DEPTH.labels(consumer.queue).set(seen.message_count or 0)
+            if not seen.consumer_count:
+                return f"nobody consumes {consumer.queue}"
+            if trouble := self._stalled(consumer, waiting=seen.message_count or 0):
+                return trouble
+        dead = await channel.queue_declare(self.topology.dead, passive=True)
+        metrics.UNROUTED.set((await channel.queue_declare(UNROUTED, passive=True)).message_count or 0)
+        return None if dead.consumer_count else f"nobody consumes {self.topology.dead}"
+
+    def _stalled(self, consumer: Consumer, *, waiting: int) -> str | None:
+        if consumer.progress.trouble:
+            return f"{consumer.queue} waits: {consumer.progress.trouble}"
+        idle = asyncio.get_running_loop().time() - consumer.progress.last_settled
+        if waiting and idle > _STALLED_SECONDS:
+            return f"{consumer.queue} holds {waiting} messages and nothing was settled for {idle:.0f} s"
+        return None
+
+
+def _queue(name: str) -> RabbitQueue:
+    return RabbitQueue(name, durable=True, queue_type=QueueType.QUORUM, declare=False)
+
+
+async def _as_is(message: IncomingMessage) -> StreamMessage[IncomingMessage]:
+    """Skip FastStream's parsing: it cannot fail, and the delivery itself is what we need."""
+    return RabbitMessage(
+        body=message.body,
+        raw_message=message,
+        content_type=message.content_type,
+        headers=message.headers,
+        message_id=message.message_id or "",
+        correlation_id=message.correlation_id or "",
+    )
+
+
+async def _undecoded(message: StreamMessage[IncomingMessage]) -> IncomingMessage:
+    return message.raw_message

@@ -1,0 +1,33 @@
+"""Money: integer minor units inside, ``Decimal`` strings at the edges, never a float.
+
+Exponents are those Stripe uses on the wire, which differ from ISO 4217 for ISK and UGX (sent in hundredths).
+https://docs.stripe.com/currencies#special-cases
+"""
+
+from decimal import Decimal
+
+_ZERO_DECIMALS = frozenset(
+    ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"]
+)
+_THREE_DECIMALS = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
+
+
+def exponent(currency: str) -> int:
+    """Return how many decimals a currency has on Stripe's wire: 0, 2 or 3."""
+    code = currency.upper()
+    if code in _ZERO_DECIMALS:
+        return 0
+    return 3 if code in _THREE_DECIMALS else 2
+
+
+def to_decimal(minor: int, currency: str) -> Decimal:
+    """Return minor units as an exact amount: ``to_decimal(6750, "GBP") == Decimal("67.50")``."""
+    return Decimal(minor).scaleb(-exponent(currency))
+
+
+def to_minor(amount: Decimal, currency: str) -> int:
+    """Return an exact amount as minor units; raises ``ValueError`` if it has too many decimals."""
+    scaled = amount.scaleb(exponent(currency))
+    if scaled != scaled.to_integral_value():
+        raise ValueError(f"{amount} has more decimals than {currency.upper()} allows")
+    return int(scaled)

@@ -1,0 +1,38 @@
+"""Wake-up inside one process, with a poll behind it for writers that cannot signal."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+
+class Signal:
+    """Says "there may be work". Setting it twice before it is seen is one wake-up."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - the time-out is the poll itself
+        """Return when signalled or after ``timeout`` seconds, whichever is first."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._event.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._event.clear()
+
+
+@dataclass(slots=True)
+class AdaptivePoll:
+    """How long to wait for a signal: short while there was work lately, longer and longer when idle."""
+
+    shortest: float = 0.02
+    longest: float = 1.0
+    _current: float = field(default=0.02, init=False)
+
+    def next(self, *, worked: bool) -> float:
+        """Return seconds to wait; ``worked`` says whether the last round found anything."""
+        self._current = self.shortest if worked else min(self._current * 1.5, self.longest)
+        return self._current
