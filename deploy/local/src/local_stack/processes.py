@@ -7,7 +7,7 @@ process checks first that it is still the one that was started.
 import json
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -128,6 +128,27 @@ def runs(process: psutil.Process) -> bool:
         return False
 
 
+def working_in(directory: Path, *, names: Container[str]) -> list[psutil.Process]:
+    """Every running program of one of `names` whose working directory is `directory`.
+
+    This finds the processes of a server even when its parent and its pid file are gone.
+    """
+    return [p for p in psutil.process_iter() if _works_in(p, directory, names)]
+
+
+def works_in(pid: int, directory: Path, *, names: Container[str]) -> bool:
+    """Whether `pid` is one of `working_in`."""
+    try:
+        return _works_in(psutil.Process(pid), directory, names)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def carrying(variable: str, value: str) -> list[psutil.Process]:
+    """Every running process in whose environment `variable` has `value`: it was started with it, or by such a one."""
+    return [p for p in psutil.process_iter() if runs(p) and _environment(p).get(variable) == value]
+
+
 def tail(log: Path, *, lines: int = 15) -> str:
     """The last lines of a log, or a remark that there are none."""
     try:
@@ -135,6 +156,20 @@ def tail(log: Path, *, lines: int = 15) -> str:
     except OSError:
         return "(no log)"
     return "\n".join(text.splitlines()[-lines:]) or "(the log is empty)"
+
+
+def _works_in(process: psutil.Process, directory: Path, names: Container[str]) -> bool:
+    try:
+        return process.name() in names and runs(process) and Path(process.cwd()) == directory
+    except (psutil.Error, OSError):  # gone meanwhile, or another user's
+        return False
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):
+        return {}
 
 
 def _reap(pid: int) -> None:

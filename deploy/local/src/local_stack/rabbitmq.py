@@ -9,15 +9,18 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from local_stack.amqp import lets_in
 from local_stack.errors import PartFailed
 from local_stack.files import kept_secrets, write_private
 from local_stack.ports import LOOPBACK, answers, free_port, require_free
-from local_stack.processes import ProcessRef, kill_all, spawn, stop_process, tail
+from local_stack.processes import ProcessRef, kill_all, spawn, stop_process, tail, working_in
 from local_stack.rabbitmq_programs import RabbitPrograms, find_programs
 from local_stack.waiting import wait_until
 
 PORT_SETTING = "LOCAL_AMQP_PORT"
+_PROGRAMS = ("beam.smp", "epmd", "inet_gethost")
 _USER = "local"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
@@ -72,6 +75,7 @@ class LocalRabbit:
         """Stop the node in order, then its port mapper. Leaves no process, also after a crash of either."""
         self._end(self._node_ref, seconds=_STOP_SECONDS)
         self._end(self._epmd_ref, seconds=_EPMD_SECONDS)
+        kill_all(self._processes())
 
     def restart(self) -> None:
         """Stop and start."""
@@ -80,8 +84,7 @@ class LocalRabbit:
 
     def kill(self) -> None:
         """SIGKILL to the node, as a power cut would; `start` recovers. The port mapper goes with it."""
-        for ref in filter(None, map(ProcessRef.load, (self._node_ref, self._epmd_ref))):
-            kill_all(ref.tree())
+        kill_all(self._processes())
 
     def suspend(self) -> None:
         """SIGSTOP: connections stay open and nothing answers; heartbeats run out."""
@@ -106,8 +109,7 @@ class LocalRabbit:
 
     def pids(self) -> list[int]:
         """Every process of the node and its port mapper; empty when it is down."""
-        refs = filter(None, map(ProcessRef.load, (self._node_ref, self._epmd_ref)))
-        return [process.pid for ref in refs for process in ref.tree()]
+        return [process.pid for process in self._processes()]
 
     @property
     def url(self) -> str:
@@ -129,7 +131,7 @@ class LocalRabbit:
     def _start_epmd(self, programs: RabbitPrograms, ports: "_NodePorts") -> None:
         """Ours and in the foreground, so that its pid is known; the node would start one that outlives it."""
         command = [str(programs.epmd), "-port", str(ports.epmd), "-address", LOOPBACK]
-        epmd = spawn(command, env=self._environment(ports), log=self._output)
+        epmd = spawn(command, env=self._environment(ports), log=self._output, cwd=self.directory)
         epmd.save(self._epmd_ref)
         if not wait_until(lambda: answers(ports.epmd) or not epmd.alive(), seconds=_EPMD_SECONDS):
             raise PartFailed(f"Erlang's port mapper did not start. The end of {self._output}:\n{tail(self._output)}")
@@ -172,6 +174,12 @@ class LocalRabbit:
         if ref is not None:
             stop_process(ref, number=signal.SIGTERM, seconds=seconds)
             path.unlink(missing_ok=True)
+
+    def _processes(self) -> list[psutil.Process]:
+        """Also those whose pid file was lost: a kill between start and note must not leave a node behind."""
+        refs = filter(None, map(ProcessRef.load, (self._node_ref, self._epmd_ref)))
+        noted = [process for ref in refs for process in ref.tree()]
+        return noted + [p for p in working_in(self.directory, names=_PROGRAMS) if p not in noted]
 
     def _signal(self, number: signal.Signals) -> None:
         ref = ProcessRef.load(self._node_ref)
