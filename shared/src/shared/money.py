@@ -6,18 +6,18 @@ https://docs.stripe.com/currencies#special-cases
 
 from decimal import Decimal
 
-_ZERO_DECIMALS = frozenset(
+ZERO_DECIMALS = frozenset(
     ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"]
 )
-_THREE_DECIMALS = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
+THREE_DECIMALS = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
 
 
 def exponent(currency: str) -> int:
     """Return how many decimals a currency has on Stripe's wire: 0, 2 or 3."""
     code = currency.upper()
-    if code in _ZERO_DECIMALS:
+    if code in ZERO_DECIMALS:
         return 0
-    return 3 if code in _THREE_DECIMALS else 2
+    return 3 if code in THREE_DECIMALS else 2
 
 
 def to_decimal(minor: int, currency: str) -> Decimal:

@@ -1,0 +1,1 @@
+"""User totals and activity, kept from events and rebuilt from the journal."""

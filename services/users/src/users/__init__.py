@@ -1,0 +1,1 @@
+"""Makes people out of bookings."""

@@ -1,0 +1,22 @@
+"""The users service: settings in, application out."""
+
+from fastapi import FastAPI
+
+from shared.service import Service
+from shared.web import create_app as create_web_app
+from users.handlers import BookingsHandler
+from users.settings import Settings
+
+NAME = "users"
+BINDINGS = ("booking.*",)
+
+
+def create_service(settings: Settings) -> Service:
+    """Return the service's moving parts, not yet running."""
+    return Service(settings, name=NAME, bindings=BINDINGS, handler=lambda service: BookingsHandler(service.source))
+
+
+def create_app() -> FastAPI:
+    """Return the application, settings read from the environment."""
+    service = create_service(Settings())
+    return create_web_app(service, title="users", description="Makes people out of bookings.")
