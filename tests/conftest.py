@@ -1,0 +1,65 @@
+"""Real PostgreSQL and RabbitMQ for the whole run, on ports of their own, ended with it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from local_stack.ports import free_port
+from local_stack.postgres import LocalPostgres
+from local_stack.rabbitmq import LocalRabbit
+from shared.database import create_engine
+from support.broker import sweep
+from support.databases import Databases
+from support.migrations import TEMPLATES
+
+STATE = Path(__file__).parent.parent / ".local" / "tests"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[LocalPostgres]:
+    server = LocalPostgres(STATE / "postgres", free_port(), fsync=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbit() -> Iterator[LocalRabbit]:
+    node = LocalRabbit(STATE / "rabbitmq", free_port())
+    node.start()
+    yield node
+    node.stop()
+
+
+@pytest.fixture(scope="session")
+async def databases(postgres: LocalPostgres) -> Databases:
+    return Databases(postgres, TEMPLATES)
+
+
+@pytest.fixture
+def make_database(databases: Databases) -> Callable[[str], Awaitable[str]]:
+    """``await make_database("users")`` is the URL of a fresh database of that service."""
+    return databases.create
+
+
+@pytest.fixture
+async def make_engine(databases: Databases) -> AsyncIterator[Callable[[str], Awaitable[AsyncEngine]]]:
+    """``await make_engine("users")`` is an engine on a fresh database of that service."""
+    engines: list[AsyncEngine] = []
+
+    async def make(template: str) -> AsyncEngine:
+        engines.append(create_engine(await databases.create(template), name="tests"))
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        await engine.dispose()
+
+
+@pytest.fixture
+async def amqp_url(rabbit: LocalRabbit) -> str:
+    """The broker's URL, with nothing of an earlier test left on it."""
+    await sweep(rabbit.url)
+    return rabbit.url

@@ -1,0 +1,11 @@
+"""A fresh stats database per test."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+@pytest.fixture
+async def stats_engine(make_engine: Callable[[str], Awaitable[AsyncEngine]]) -> AsyncEngine:
+    return await make_engine("stats")

@@ -1,0 +1,20 @@
+"""How each service's template database is made: by the service's own migrations."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from shared.database import migrate
+
+
+def migrated_by(service: str) -> Callable[[str], None]:
+    """Return what brings an empty database to the newest revision of ``service``."""
+
+    def run(url: str) -> None:
+        package = import_module(service)
+        migrate(url, Path(str(package.__file__)).parent / "migrations")
+
+    return run
+
+
+TEMPLATES = {service: migrated_by(service) for service in ("users", "stats", "payments")}
