@@ -11,7 +11,7 @@ from local_stack.waiting import wait_until
 LOOPBACK = "127.0.0.1"
 # Below the range from which Linux and macOS take the local ends of outgoing connections. A listener in that range
 # loses its port now and then to some client that happens to be connected when it restarts.
-_CANDIDATES = range(20_000, 32_000)
+_CANDIDATES = range(27_000, 32_000)
 _RELEASE_SECONDS = 2.0
 
 

@@ -5,6 +5,7 @@ process checks first that it is still the one that was started.
 """
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -111,6 +112,15 @@ def stop_process(ref: ProcessRef, *, number: signal.Signals, seconds: float) -> 
     kill_all(tree)
 
 
+def end_all(processes: Iterable[psutil.Process], *, seconds: float) -> None:
+    """SIGTERM to all of them at once; SIGKILL to those still there after `seconds`."""
+    targets = list(processes)
+    for process in targets:
+        _send(process, signal.SIGTERM)
+    wait_until(lambda: not any(runs(p) for p in targets), seconds=seconds)
+    kill_all(targets)
+
+
 def kill_all(processes: Iterable[psutil.Process], *, seconds: float = 10) -> None:
     """SIGKILL every one of `processes` that still runs, and wait until they are gone."""
     targets = list(processes)
@@ -144,9 +154,9 @@ def works_in(pid: int, directory: Path, *, names: Container[str]) -> bool:
         return False
 
 
-def carrying(variable: str, value: str) -> list[psutil.Process]:
-    """Every running process in whose environment `variable` has `value`: it was started with it, or by such a one."""
-    return [p for p in psutil.process_iter() if runs(p) and _environment(p).get(variable) == value]
+def carrying(variables: Mapping[str, str]) -> list[psutil.Process]:
+    """Every other running process with these variables in its environment: started with them, or by such a one."""
+    return [p for p in psutil.process_iter() if p.pid != os.getpid() and _carries(p, variables)]
 
 
 def tail(log: Path, *, lines: int = 15) -> str:
@@ -165,11 +175,12 @@ def _works_in(process: psutil.Process, directory: Path, names: Container[str]) -
         return False
 
 
-def _environment(process: psutil.Process) -> dict[str, str]:
+def _carries(process: psutil.Process, variables: Mapping[str, str]) -> bool:
     try:
-        return process.environ()
+        environment = process.environ()
     except (psutil.Error, OSError):
-        return {}
+        return False
+    return variables.items() <= environment.items() and runs(process)
 
 
 def _reap(pid: int) -> None:
