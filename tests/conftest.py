@@ -9,10 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from local_stack.ports import free_port
 from local_stack.postgres import LocalPostgres
 from local_stack.rabbitmq import LocalRabbit
+from shared import logs
 from shared.database import create_engine
 from support.broker import sweep
 from support.databases import Databases
 from support.migrations import TEMPLATES
+
+logs.configure(level="error", form="json")
 
 STATE = Path(__file__).parent.parent / ".local" / "tests"
 

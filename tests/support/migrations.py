@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from shared.database import migrate
+from support.sample_service import create_tables
 
 
 def migrated_by(service: str) -> Callable[[str], None]:
@@ -17,4 +18,4 @@ def migrated_by(service: str) -> Callable[[str], None]:
     return run
 
 
-TEMPLATES = {service: migrated_by(service) for service in ("users", "stats", "payments")}
+TEMPLATES = {**{service: migrated_by(service) for service in ("users", "stats", "payments")}, "sample": create_tables}

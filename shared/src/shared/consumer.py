@@ -67,14 +67,23 @@ class Progress:
 
 
 class Buffer:
-    """Deliveries in the order they came, until the committer takes them."""
+    """Deliveries of one consumer, until the committer takes them: always the next ones, without a gap.
+
+    Delivery tags count 1, 2, 3 … on each channel. A group without a gap is what makes "acknowledge up to here"
+    safe whatever order the tasks that fill this buffer happen to run in. After a reconnect there is a new channel.
+    """
 
     def __init__(self) -> None:
         self._deliveries: list[AbstractIncomingMessage] = []
+        self._channel: object = None
+        self._next_tag = 1
         self._arrived = asyncio.Event()
 
     def put(self, delivery: AbstractIncomingMessage) -> None:
-        self._deliveries.append(delivery)
+        position = len(self._deliveries)
+        while position and _is_before(delivery, self._deliveries[position - 1]):
+            position -= 1
+        self._deliveries.insert(position, delivery)
         self._arrived.set()
 
     def __len__(self) -> int:
@@ -82,22 +91,30 @@ class Buffer:
 
     async def take(self) -> list[AbstractIncomingMessage]:
         """Return the next deliveries, about a group of events; waits for the first, never for more."""
-        while not self._deliveries:
+        while not (count := self._group_length()):
             self._arrived.clear()
             await self._arrived.wait()
-        count = self._group_length()
         taken, self._deliveries = self._deliveries[:count], self._deliveries[count:]
+        self._channel, self._next_tag = taken[-1].channel, (taken[-1].delivery_tag or 0) + 1
         return taken
 
     def _group_length(self) -> int:
-        """How many deliveries make the next group: all of one channel, and at most a group of events."""
+        """How many deliveries make the next group: one channel, no gap, at most a group of events."""
+        if not self._deliveries:
+            return 0
         channel = self._deliveries[0].channel
+        tag = self._next_tag if channel is self._channel else 1
         events = 0
         for position, delivery in enumerate(self._deliveries):
             events += _weight(delivery)
-            if position and (events > GROUP or delivery.channel is not channel):
+            is_next = delivery.channel is channel and delivery.delivery_tag == tag + position
+            if not is_next or (position and events > GROUP):
                 return position
         return len(self._deliveries)
+
+
+def _is_before(delivery: AbstractIncomingMessage, other: AbstractIncomingMessage) -> bool:
+    return delivery.channel is other.channel and (delivery.delivery_tag or 0) < (other.delivery_tag or 0)
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ _CLAIM = text(
 _FORGET = text(
     """
     DELETE FROM inbox WHERE event_id IN (
-        SELECT event_id FROM inbox WHERE received_at < now() - :retention LIMIT 10000
+        SELECT event_id FROM inbox WHERE received_at < now() - CAST(:retention AS interval) LIMIT 10000
     )
     """
 )
