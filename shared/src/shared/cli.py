@@ -40,13 +40,17 @@ _OUTBOX = text(
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What the common commands need to know of a service."""
+    """What the common commands need to know of a service.
+
+    ``after_migrate`` does what is needed beyond the service's own tables; it must be safe to repeat.
+    """
 
     name: str
     settings: Callable[[], ServiceSettings]
     create_app: Callable[[], FastAPI]
     migrations: Path
     search_path: str | None = None
+    after_migrate: Callable[[], None] | None = None
 
 
 def base_app(program: Program) -> typer.Typer:
@@ -81,6 +85,8 @@ def _add_serving(app: typer.Typer, program: Program) -> None:
         """Create or update this service's tables; safe to repeat and to run twice at once."""
         url = program.settings().database_url.get_secret_value()
         migrate(url, program.migrations, search_path=program.search_path)
+        if program.after_migrate:
+            program.after_migrate()
         console.print(f"{program.name}: tables are up to date")
 
     @app.command("outbox")
