@@ -1,0 +1,147 @@
+"""The capture worker: what the trigger copied becomes events, in order, exactly once.
+
+A captured row is deleted in the transaction that appends its event, so a crash anywhere leaves either both or none.
+One replica works at a time, by an advisory lock that goes with the transaction.
+"""
+
+import asyncio
+from collections import Counter as Tally
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+
+import prometheus_client
+import structlog
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from bookings_gateway.domain import Layout, booking_snapshot, read_row
+from shared.database import is_transient
+from shared.event_log import NewEvent, append
+from shared.service import Service
+from shared.signal import AdaptivePoll, Signal
+
+log = structlog.get_logger(__name__)
+
+PAGE = 500
+_LOCK = 7_301_955_101
+_RECONNECT_SECONDS = 0.5
+_TYPES = {"I": "booking.created", "U": "booking.updated", "D": "booking.deleted"}
+
+CAPTURED = prometheus_client.Counter("captured_changes_total", "Changes of the legacy table turned into events")
+SET_ASIDE = prometheus_client.Counter("captured_changes_set_aside_total", "Changes no event could be made of")
+
+_TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(:key)")
+# A statement of its own after the lock: its snapshot then sees what the last holder deleted. Within one booking a
+# later row cannot be visible before an earlier one, because its writer waited for the earlier commit.
+_NEXT = text(
+    """
+    SELECT seq, CAST(op AS text) AS op, booking_id, CAST(row AS text) AS row, changed_at, traceparent
+    FROM booking_change ORDER BY seq LIMIT :page
+    """
+)
+_VERSIONS = text(
+    """
+    SELECT wanted.subject, newest.sequence
+    FROM unnest(CAST(:subjects AS text[])) AS wanted (subject)
+    CROSS JOIN LATERAL (
+        SELECT sequence FROM event_log l WHERE l.subject = wanted.subject ORDER BY sequence DESC LIMIT 1
+    ) newest
+    """
+)
+_FORGET = text("DELETE FROM booking_change WHERE seq = ANY(CAST(:seqs AS bigint[]))")
+_SET_ASIDE = text(
+    """
+    INSERT INTO booking_change_failed (seq, op, booking_id, row, changed_at, error)
+    SELECT c.seq, c.op, c.booking_id, c.row, c.changed_at, failed.error
+    FROM unnest(CAST(:seqs AS bigint[]), CAST(:errors AS text[])) AS failed (seq, error)
+    JOIN booking_change c USING (seq)
+    """
+)
+
+
+@dataclass(slots=True)
+class Capture:
+    """Turns captured changes into events. ``changed`` is set by our own writers, after their commit."""
+
+    changed: Signal
+    layout: Layout
+    currency: str
+    zone: tzinfo
+
+    async def run(self, service: Service) -> None:
+        """Capture until cancelled. An absent database is waited for."""
+        poll = AdaptivePoll(shortest=0.02, longest=0.25)
+        while True:
+            try:
+                count = await self.capture_page(service.engine, service.source)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                log.warning("capture_interrupted", error=repr(error))
+                await asyncio.sleep(_RECONNECT_SECONDS)
+                continue
+            if count:
+                service.committed.set()
+            if count < PAGE:
+                await self.changed.wait(poll.next(worked=count > 0))
+
+    async def capture_page(self, engine: AsyncEngine, source: str) -> int:
+        """Turn the next changes into events in one transaction and return how many rows went."""
+        async with engine.begin() as connection:
+            if not (await connection.execute(_TAKE_TURN, {"key": _LOCK})).scalar_one():
+                return 0
+            rows = (await connection.execute(_NEXT, {"page": PAGE})).mappings().all()
+            if rows:
+                await self._settle(connection, source, rows)
+        return len(rows)
+
+    async def _settle(self, connection: AsyncConnection, source: str, rows: Sequence[RowMapping]) -> None:
+        news, failed = self._translate(rows, await _versions(connection, rows))
+        await append(connection, source, news)
+        if failed:
+            await _set_aside(connection, failed)
+        await connection.execute(_FORGET, {"seqs": [row["seq"] for row in rows]})
+        CAPTURED.inc(len(news))
+
+    def _translate(
+        self, rows: Sequence[RowMapping], versions: Tally[str]
+    ) -> tuple[list[NewEvent], list[tuple[RowMapping, Exception]]]:
+        """Make an event of each row, counting its booking's version on; what fails is returned with its error."""
+        news: list[NewEvent] = []
+        failed: list[tuple[RowMapping, Exception]] = []
+        for row in rows:
+            try:
+                news.append(self._event(row, versions[row["booking_id"]] + 1))
+            except (LookupError, ValueError, ArithmeticError, TypeError, RecursionError) as error:
+                failed.append((row, error))
+            else:
+                versions[row["booking_id"]] += 1
+        return news, failed
+
+    def _event(self, row: RowMapping, sequence: int) -> NewEvent:
+        snapshot = booking_snapshot(read_row(row["row"]), self.layout, currency=self.currency, zone=self.zone)
+        return NewEvent(
+            type=_TYPES[row["op"]],
+            subject=row["booking_id"],
+            sequence=sequence,
+            time=row["changed_at"],
+            data=snapshot,
+            traceparent=row["traceparent"],
+        )
+
+
+async def _versions(connection: AsyncConnection, rows: Sequence[RowMapping]) -> Tally[str]:
+    """Return the newest version of each booking; 0 where there is none yet. The lock keeps them still."""
+    subjects = sorted({row["booking_id"] for row in rows})
+    found = await connection.execute(_VERSIONS, {"subjects": subjects})
+    return Tally({row.subject: row.sequence for row in found})
+
+
+async def _set_aside(connection: AsyncConnection, failed: Sequence[tuple[RowMapping, Exception]]) -> None:
+    for row, error in failed:
+        log.error("booking_change_set_aside", seq=row["seq"], booking_id=row["booking_id"], error=type(error).__name__)
+    seqs = [row["seq"] for row, _ in failed]
+    errors = [f"{type(error).__name__}: {error}" for _, error in failed]
+    await connection.execute(_SET_ASIDE, {"seqs": seqs, "errors": errors})
+    SET_ASIDE.inc(len(failed))

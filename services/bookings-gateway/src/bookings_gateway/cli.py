@@ -1,0 +1,50 @@
+"""``bookings-gateway``: what an operator types."""
+
+import asyncio
+from pathlib import Path
+
+import typer
+
+from bookings_gateway.domain import DEFAULT_LAYOUT
+from bookings_gateway.errors import LegacyTableBusy, LegacyTableMissing, LegacyTableUnfit
+from bookings_gateway.install import install
+from bookings_gateway.main import NAME, SEARCH_PATH, create_app
+from bookings_gateway.settings import Settings
+from shared.cli import Program, base_app, console, run_app
+from shared.database import create_engine
+
+
+def install_on_legacy_table() -> None:
+    """Put column and trigger on the legacy table; exits with a sentence when that is impossible."""
+    try:
+        done = asyncio.run(_install(Settings()))
+    except (LegacyTableMissing, LegacyTableUnfit, LegacyTableBusy) as error:
+        console.print(f"[red]{error}[/]")
+        raise typer.Exit(1) from None
+    console.print(f"{NAME}: added to the legacy table: {', '.join(done) or 'nothing, all was there'}")
+
+
+async def _install(settings: Settings) -> list[str]:
+    url = settings.database_url.get_secret_value()
+    engine = create_engine(url, name=f"{NAME} migrate", pool_size=1, search_path=SEARCH_PATH)
+    try:
+        return await install(engine, settings.legacy_table, DEFAULT_LAYOUT)
+    finally:
+        await engine.dispose()
+
+
+PROGRAM = Program(
+    name=NAME,
+    settings=Settings,
+    create_app=create_app,
+    migrations=Path(__file__).parent / "migrations",
+    search_path=SEARCH_PATH,
+    after_migrate=install_on_legacy_table,
+)
+
+app = base_app(PROGRAM)
+
+
+def main() -> None:
+    """Run the command line."""
+    run_app(app, NAME)

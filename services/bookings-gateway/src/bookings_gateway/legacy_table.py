@@ -1,0 +1,137 @@
+"""The legacy table as it is found: its name, its columns and their types."""
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bookings_gateway.domain import Layout
+from bookings_gateway.errors import LegacyTableMissing, LegacyTableUnfit
+
+USER_ID = "user_id"
+_KEEP_SECONDS = 30.0
+
+# to_regclass looks along the search path and answers NULL instead of failing. Own tables live in schema gateway.
+_FIND = text("SELECT CAST(to_regclass(:name) AS oid)")
+_NAME = text(
+    """
+    SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = :oid
+    """
+)
+# A domain answers with the type beneath it, as the old driver saw it.
+_COLUMNS = text(
+    """
+    SELECT a.attname AS name, a.attgenerated <> '' OR a.attidentity = 'a' AS generated,
+           format_type(CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END, NULL) AS type
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    WHERE a.attrelid = :oid AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attnum
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LegacyTable:
+    """``name`` is qualified and quoted, ready for SQL; ``columns`` are name → type, in the table's order;
+    those ``generated`` cannot be written."""
+
+    oid: int
+    name: str
+    columns: Mapping[str, str]
+    layout: Layout
+    generated: frozenset[str] = frozenset()
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What the placeholders of an SQL template stand for: the table, the id's type and the layout's columns."""
+        columns = {field: quoted(getattr(self.layout, field)) for field in self.layout.__slots__}
+        return {"table": self.name.replace(":", "\\:"), "id_type": self.id_type, **columns}
+
+    @property
+    def id_type(self) -> str:
+        return self.columns[self.layout.id]
+
+    def can_be_id(self, value: str) -> bool:
+        """Whether ``value`` can be cast to the type of the id, so that a query for it cannot fail."""
+        if self.id_type == "uuid":
+            return _is_uuid(value)
+        if self.id_type in {"integer", "bigint", "smallint"}:
+            return re.fullmatch(r"\d{1,4}" if self.id_type == "smallint" else r"\d{1,9}", value) is not None
+        return "\x00" not in value
+
+
+def _is_uuid(value: str) -> bool:
+    try:
+        return str(UUID(value)) == value.lower()
+    except ValueError:
+        return False
+
+
+def quoted(identifier: str) -> str:
+    """Return an identifier for use in SQL text. Colons are escaped for ``sqlalchemy.text``."""
+    return '"' + identifier.replace('"', '""').replace(":", "\\:") + '"'
+
+
+def literal(value: str) -> str:
+    """Return what stands between the quotes of an SQL string, in text for ``sqlalchemy.text``."""
+    return value.replace("'", "''").replace(":", "\\:")
+
+
+def statement(template: str, table: LegacyTable) -> TextClause:
+    """Return an SQL template with the table's own names in it."""
+    return text(template.format(**table.names))
+
+
+async def find(connection: AsyncConnection, name: str, layout: Layout) -> LegacyTable:
+    """Look the table up; raises :class:`LegacyTableMissing` or :class:`LegacyTableUnfit`, each with the way out."""
+    oid = (await connection.execute(_FIND, {"name": name})).scalar_one()
+    if oid is None:
+        raise LegacyTableMissing(
+            f"There is no table {name!r} in this database. BOOKINGS_GATEWAY_DATABASE_URL must name the legacy "
+            "application's database, and BOOKINGS_GATEWAY_LEGACY_TABLE its bookings table, as schema.table where it "
+            "is not in public."
+        )
+    found = (await connection.execute(_COLUMNS, {"oid": oid})).all()
+    columns = {row.name: row.type for row in found}
+    _require(columns, name, layout)
+    qualified = (await connection.execute(_NAME, {"oid": oid})).scalar_one()
+    return LegacyTable(oid, qualified, columns, layout, frozenset(row.name for row in found if row.generated))
+
+
+def _require(columns: Mapping[str, str], name: str, layout: Layout) -> None:
+    if missing := [column for column in layout.columns if column not in columns]:
+        raise LegacyTableUnfit(
+            f"The table {name!r} has no column {', '.join(missing)}. The gateway needs the default layout; "
+            f"it found {', '.join(columns)}."
+        )
+    if columns[layout.contact] != "jsonb":
+        raise LegacyTableUnfit(
+            f"{layout.contact} of the table {name!r} is {columns[layout.contact]}, and must be jsonb."
+        )
+    if columns.get(USER_ID, "uuid") != "uuid":
+        raise LegacyTableUnfit(
+            f"The table {name!r} has a column user_id of type {columns[USER_ID]} already, and the gateway "
+            "keeps its own uuid under that name. Rename the column, or agree on another layout, first."
+        )
+
+
+class LegacyTableCache:
+    """The table, looked up again now and then: a column added by the legacy application shows within half a minute."""
+
+    def __init__(self, name: str, layout: Layout) -> None:
+        self._name = name
+        self._layout = layout
+        self._found: LegacyTable | None = None
+        self._until = 0.0
+
+    async def get(self, connection: AsyncConnection) -> LegacyTable:
+        """Return the table; raises what :func:`find` raises."""
+        if self._found is None or time.monotonic() > self._until:
+            self._found = await find(connection, self._name, self._layout)
+            self._until = time.monotonic() + _KEEP_SECONDS
+        return self._found

@@ -1,0 +1,37 @@
+"""Settings of the bookings gateway."""
+
+from typing import Annotated, ClassVar
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import Field, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from shared.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Read from ``BOOKINGS_GATEWAY_…``. ``database_url`` is the legacy application's own database."""
+
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(env_prefix="BOOKINGS_GATEWAY_")
+
+    port: int = 8000
+    legacy_table: Annotated[
+        str, Field(description="The legacy table, with its schema if that is not public", min_length=1)
+    ] = "bookings"
+    currency: Annotated[
+        str, Field(description="The business's own currency, of every finalAmount", pattern="^[A-Z]{3}$")
+    ] = "GBP"
+    legacy_timezone: Annotated[
+        str, Field(description="Zone the legacy server ran in: of its times without a zone, and of its dates")
+    ] = "Europe/London"
+
+    @field_validator("legacy_timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"{name!r} is no time zone: use a name such as Europe/London")
+        return name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.legacy_timezone)

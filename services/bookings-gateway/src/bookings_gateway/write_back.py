@@ -1,0 +1,170 @@
+"""The write-back worker: copies the user's id, and that a booking is paid, into the legacy rows.
+
+It never waits for the legacy application: a row that one holds locked is skipped and comes up again, because what
+is not written stays in a queue (the partial indexes ``…_due``). Writing twice changes nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import RowMapping, TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, statement
+from shared.database import is_transient
+from shared.service import Service
+from shared.signal import AdaptivePoll, Signal
+
+log = structlog.get_logger(__name__)
+
+Write = Callable[[AsyncConnection, Sequence[RowMapping]], Awaitable[int]]
+
+_PAGE = 200
+_RECONNECT_SECONDS = 0.5
+
+# SKIP LOCKED: the consumer may hold these while it waits for us, and so may another replica of this worker.
+_DUE_LINKS = text(
+    """
+    SELECT booking_id, user_id FROM booking_user WHERE NOT written AND booking_id > :after
+    ORDER BY booking_id LIMIT :page FOR UPDATE SKIP LOCKED
+    """
+)
+_DUE_PAYMENTS = text(
+    """
+    SELECT DISTINCT booking_id FROM booking_payment
+    WHERE NOT written AND NOT migrated AND status = 'succeeded' AND booking_id > :after
+    ORDER BY booking_id LIMIT :page
+    """
+)
+_HOLD_PAYMENTS = text(
+    """
+    SELECT payment_id FROM booking_payment
+    WHERE NOT written AND NOT migrated AND status = 'succeeded' AND booking_id = ANY(CAST(:ids AS text[]))
+    FOR UPDATE SKIP LOCKED
+    """
+)
+_LINKS_WRITTEN = text("UPDATE booking_user SET written = true WHERE booking_id = ANY(CAST(:ids AS text[]))")
+# A payment of a booking that was cancelled before the money came wants a person; so does one whose booking is gone.
+_PAYMENTS_WRITTEN = text(
+    """
+    UPDATE booking_payment SET written = true, flag = CASE
+        WHEN received <= refunded THEN NULL
+        WHEN booking_id = ANY(CAST(:cancelled AS text[])) THEN 'booking_cancelled'
+        WHEN booking_id = ANY(CAST(:missing AS text[])) THEN 'booking_missing' END
+    WHERE payment_id = ANY(CAST(:payments AS text[])) AND booking_id = ANY(CAST(:ids AS text[]))
+    RETURNING payment_id, flag
+    """
+)
+
+# The rows that can be had now. The later statements of the transaction write to these alone, so none of them waits.
+_HOLD = """
+    SELECT CAST(b.{id} AS text) AS id, lower(CAST(b.{status} AS text)) AS status FROM {table} b
+    WHERE b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[])) FOR UPDATE OF b SKIP LOCKED
+"""
+_EXISTING = """
+    SELECT CAST(b.{id} AS text) FROM {table} b WHERE b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[]))
+"""
+# "updatedAt" stays: the copy of the user's id is no change of the booking.
+_WRITE_LINKS = """
+    UPDATE {table} b SET user_id = d.user_id
+    FROM unnest(CAST(:ids AS text[]), CAST(:users AS uuid[])) AS d (id, user_id)
+    WHERE b.{id} = CAST(d.id AS {id_type}) AND b.user_id IS DISTINCT FROM d.user_id
+"""
+# The newest payment of each booking, and only while the booking still waits for one.
+_WRITE_PAYMENTS = """
+    UPDATE {table} b SET status = 'PAID', {payment_date} = p.paid_at,
+        {payment_method} = coalesce(upper(p.method), b.{payment_method}), {payment_reference} = p.reference,
+        {updated_at} = now()
+    FROM (
+        SELECT DISTINCT ON (booking_id) booking_id, paid_at, method, reference FROM booking_payment
+        WHERE booking_id = ANY(CAST(:ids AS text[])) AND status = 'succeeded' AND NOT migrated
+        ORDER BY booking_id, paid_at DESC, payment_id DESC
+    ) p
+    WHERE b.{id} = CAST(p.booking_id AS {id_type}) AND lower(CAST(b.{status} AS text)) IN ('pending', 'confirmed')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The legacy rows of a page: those locked for us with their status, and those that are not there."""
+
+    statuses: dict[str, str]
+    missing: Sequence[str]
+
+    @property
+    def settled(self) -> list[str]:
+        """The bookings that are done with after this transaction; the others come again."""
+        return [*self.statuses, *self.missing]
+
+
+@dataclass(slots=True)
+class WriteBack:
+    """Writes what the read model knows into the legacy rows. ``changed`` wakes the capture of what it wrote."""
+
+    tables: LegacyTableCache
+    changed: Signal
+
+    async def run(self, service: Service) -> None:
+        """Write until cancelled. An absent database is waited for."""
+        poll = AdaptivePoll(shortest=0.02, longest=0.25)
+        while True:
+            try:
+                written = await self.write_due(service.engine)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                log.warning("write_back_interrupted", error=repr(error))
+                await asyncio.sleep(_RECONNECT_SECONDS)
+                continue
+            await asyncio.sleep(poll.next(worked=written > 0))
+
+    async def write_due(self, engine: AsyncEngine) -> int:
+        """Go once through everything due, in pages of a transaction each; return how many bookings were settled."""
+        links = await self._pages(engine, _DUE_LINKS, self._write_links)
+        payments = await self._pages(engine, _DUE_PAYMENTS, self._write_payments)
+        if payments:
+            self.changed.set()
+        return links + payments
+
+    async def _pages(self, engine: AsyncEngine, due: TextClause, write: Write) -> int:
+        after, settled = "", 0
+        while True:
+            async with engine.begin() as connection:
+                rows = (await connection.execute(due, {"after": after, "page": _PAGE})).mappings().all()
+                if rows:
+                    settled += await write(connection, rows)
+            if len(rows) < _PAGE:
+                return settled
+            after = rows[-1]["booking_id"]
+
+    async def _write_links(self, connection: AsyncConnection, rows: Sequence[RowMapping]) -> int:
+        table = await self.tables.get(connection)
+        users = {row["booking_id"]: row["user_id"] for row in rows}
+        held = await _hold(connection, table, list(users))
+        mine = {"ids": list(held.statuses), "users": [users[booking_id] for booking_id in held.statuses]}
+        await connection.execute(statement(_WRITE_LINKS, table), mine)
+        await connection.execute(_LINKS_WRITTEN, {"ids": held.settled})
+        return len(held.settled)
+
+    async def _write_payments(self, connection: AsyncConnection, rows: Sequence[RowMapping]) -> int:
+        table = await self.tables.get(connection)
+        due = [row["booking_id"] for row in rows]
+        payments = list((await connection.execute(_HOLD_PAYMENTS, {"ids": due})).scalars())
+        held = await _hold(connection, table, due)
+        await connection.execute(statement(_WRITE_PAYMENTS, table), {"ids": list(held.statuses)})
+        cancelled = [booking_id for booking_id, status in held.statuses.items() if status == "cancelled"]
+        marks = {"payments": payments, "ids": held.settled, "cancelled": cancelled, "missing": held.missing}
+        for row in await connection.execute(_PAYMENTS_WRITTEN, marks):
+            if row.flag:
+                log.warning("payment_not_written", payment_id=row.payment_id, reason=row.flag)
+        return len(held.settled)
+
+
+async def _hold(connection: AsyncConnection, table: LegacyTable, ids: Sequence[str]) -> Held:
+    """Lock which of the rows can be locked at once, and tell locked elsewhere from not there."""
+    possible = {"ids": [booking_id for booking_id in ids if table.can_be_id(booking_id)]}
+    statuses = {row.id: row.status for row in await connection.execute(statement(_HOLD, table), possible)}
+    existing = set((await connection.execute(statement(_EXISTING, table), possible)).scalars())
+    return Held(statuses, [booking_id for booking_id in ids if booking_id not in existing])
