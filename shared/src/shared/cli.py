@@ -96,9 +96,9 @@ def _add_serving(app: typer.Typer, program: Program) -> None:
         async def work(engine: AsyncEngine) -> None:
             async with engine.connect() as connection:
                 rows = (await connection.execute(_OUTBOX, {"limit": limit})).all()
-            _print_rows(rows, ["seq", "type", "subject", "time", "attempts", "last error"])
+            print_rows(rows, ["seq", "type", "subject", "time", "attempts", "last error"])
 
-        _with_engine(program, work)
+        with_engine(program, work)
 
 
 def _add_replay(app: typer.Typer, program: Program) -> None:
@@ -128,7 +128,7 @@ def _add_replay(app: typer.Typer, program: Program) -> None:
             console.print(f"{total:,} events replayed to {to}")
 
         try:
-            _with_engine(program, work)
+            with_engine(program, work)
         except (LookupError, ConnectionError) as error:
             console.print(f"[red]{error}[/]")
             raise typer.Exit(1) from None
@@ -154,9 +154,9 @@ def _add_reading(app: typer.Typer, program: Program) -> None:
             wanted = None if state == "all" else state
             found = await DeadLetters(engine).find(state=wanted, type_=type_, limit=limit)
             columns = ["id", "type", "subject", "attempts", "last_failed_at", "state", "reason"]
-            _print_rows([[row[column] for column in columns] for row in found], columns)
+            print_rows([[row[column] for column in columns] for row in found], columns)
 
-        _with_engine(program, work)
+        with_engine(program, work)
 
     @app.command("show")
     def show_command(id_: Annotated[int, typer.Argument(metavar="ID")]) -> None:
@@ -171,7 +171,7 @@ def _add_reading(app: typer.Typer, program: Program) -> None:
                 shown = bytes(value).decode(errors="backslashreplace") if key == "body" else value
                 console.print(f"{key}: {shown}", markup=False, highlight=False)
 
-        _with_engine(program, work)
+        with_engine(program, work)
 
 
 def _add_deciding(app: typer.Typer, program: Program) -> None:
@@ -194,7 +194,7 @@ def _add_deciding(app: typer.Typer, program: Program) -> None:
             await publisher.close()
             console.print(f"{count} requeued")
 
-        _with_engine(program, work)
+        with_engine(program, work)
 
     @app.command("discard")
     def discard_command(ids: Annotated[list[int], typer.Argument(metavar="ID...")]) -> None:
@@ -203,10 +203,10 @@ def _add_deciding(app: typer.Typer, program: Program) -> None:
         async def work(engine: AsyncEngine) -> None:
             console.print(f"{await DeadLetters(engine).discard(ids=ids, by=getpass.getuser())} discarded")
 
-        _with_engine(program, work)
+        with_engine(program, work)
 
 
-def _with_engine(program: Program, work: Callable[[AsyncEngine], Coroutine[Any, Any, T]]) -> T:
+def with_engine(program: Program, work: Callable[[AsyncEngine], Coroutine[Any, Any, T]]) -> T:
     """Run ``work`` with an engine of the service's database."""
 
     async def run() -> T:
@@ -220,7 +220,7 @@ def _with_engine(program: Program, work: Callable[[AsyncEngine], Coroutine[Any, 
     return asyncio.run(run())
 
 
-def _print_rows(rows: Any, columns: list[str]) -> None:  # noqa: ANN401 - rows of any query
+def print_rows(rows: Any, columns: list[str]) -> None:  # noqa: ANN401 - rows of any query
     table = Table(*columns)
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
