@@ -1,6 +1,8 @@
 """Real PostgreSQL and RabbitMQ for the whole run, on ports of their own, ended with it."""
 
+import fcntl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -21,16 +23,31 @@ STATE = Path(__file__).parent.parent / ".local" / "tests"
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[LocalPostgres]:
-    server = LocalPostgres(STATE / "postgres", free_port(), fsync=False)
+def state() -> Iterator[Path]:
+    """A directory no other test run uses now; its servers' data is kept for the next run's quick start."""
+    for number in count():
+        directory = STATE / str(number)
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield directory
+            return
+
+
+@pytest.fixture(scope="session")
+def postgres(state: Path) -> Iterator[LocalPostgres]:
+    server = LocalPostgres(state / "postgres", free_port(), fsync=False)
     server.start()
     yield server
     server.stop()
 
 
 @pytest.fixture(scope="session")
-def rabbit() -> Iterator[LocalRabbit]:
-    node = LocalRabbit(STATE / "rabbitmq", free_port())
+def rabbit(state: Path) -> Iterator[LocalRabbit]:
+    node = LocalRabbit(state / "rabbitmq", free_port())
     node.start()
     yield node
     node.stop()

@@ -6,14 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from sqlalchemy import text
 
-from shared.contracts import BookingContact, BookingSnapshot
-from shared.event_log import NewEvent
 from shared.events import BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE
 from shared.publisher import Outgoing
 from shared.service import Service
 from shared.topology import EXCHANGE
-from support.events import EPOCH, booking
-from support.sample_service import EXPLODE, effects, record, running, sample_service
+from support.events import booking
+from support.sample_service import EXPLODE, effects, new_booking, record, running, sample_service
 from support.waiting import eventually
 
 
@@ -21,12 +19,6 @@ from support.waiting import eventually
 async def sample(make_database: Callable[[str], Awaitable[str]], amqp_url: str) -> AsyncIterator[Service]:
     async with running(sample_service(await make_database("sample"), amqp_url)) as service:
         yield service
-
-
-def new_booking(subject: str, sequence: int = 1, *, status: str = "PENDING") -> NewEvent:
-    snapshot = BookingSnapshot(booking_id=subject, contact=BookingContact(), currency="GBP", status=status)
-    kind = "created" if sequence == 1 else "updated"
-    return NewEvent(f"booking.{kind}", subject, sequence, EPOCH, snapshot)
 
 
 async def applied(service: Service, count: int) -> list[tuple[str, int]]:

@@ -9,14 +9,17 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared import event_log, inbox, tables
+from shared import event_log, tables
 from shared.consumer import Group
-from shared.contracts import read
+from shared.contracts import BookingContact, BookingSnapshot, read
 from shared.database import create_engine
 from shared.event_log import NewEvent
 from shared.events import Event
+from shared.inbox import InboxHandler
 from shared.service import Service
 from shared.settings import ServiceSettings
+from support.events import EPOCH
+from support.waiting import eventually
 
 EFFECT = """
     CREATE TABLE effect (
@@ -46,13 +49,10 @@ def _run(connection: Connection, statements: Sequence[str]) -> None:
         operations.execute(statement)
 
 
-class SampleHandler:
+class SampleHandler(InboxHandler):
     """Writes one effect per event; a booking whose status says so makes it raise."""
 
     types = frozenset({"booking.created", "booking.updated", "booking.deleted"})
-
-    async def claim(self, connection: AsyncConnection, events: Sequence[Event]) -> list[Event]:
-        return await inbox.claim(connection, events)
 
     async def apply(self, connection: AsyncConnection, group: Group) -> None:
         for event in group.events:
@@ -75,10 +75,16 @@ def sample_service(database_url: str, amqp_url: str, *, retry_delays: str = "0.1
     return Service(settings, name="sample", bindings=("booking.*",), handler=lambda _: SampleHandler())
 
 
+def new_booking(subject: str, sequence: int = 1, *, status: str = "PENDING") -> NewEvent:
+    """Return a booking event to record."""
+    snapshot = BookingSnapshot(booking_id=subject, contact=BookingContact(), currency="GBP", status=status)
+    kind = "created" if sequence == 1 else "updated"
+    return NewEvent(f"booking.{kind}", subject, sequence, EPOCH, snapshot)
+
+
 @asynccontextmanager
 async def running(service: Service) -> AsyncIterator[Service]:
     """Run a service and wait until it is ready."""
-    from support.waiting import eventually
 
     async def ready() -> bool:
         return not any((await service.health.report()).values())

@@ -33,6 +33,13 @@ async def claim(connection: AsyncConnection, events: Sequence[Event]) -> list[Ev
     return [event for id_, event in by_id.items() if id_ in claimed]
 
 
+class InboxHandler:
+    """Base of handlers whose record of applied events is the inbox."""
+
+    async def claim(self, connection: AsyncConnection, events: Sequence[Event]) -> list[Event]:
+        return await claim(connection, events)
+
+
 async def forget(connection: AsyncConnection, retention: timedelta) -> int:
     """Remove up to 10,000 ids older than ``retention``; return how many. The sequence guard outlives them."""
     return (await connection.execute(_FORGET, {"retention": retention})).rowcount

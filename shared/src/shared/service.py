@@ -69,7 +69,8 @@ class Service:
         self.publisher: Publisher = RabbitPublisher(settings.amqp_url.get_secret_value())
         self.relay = Relay(self.engine, self.publisher, self.committed)
         self.dead_letters = DeadLetters(self.engine)
-        self.messaging = self._messaging(handler(self))
+        self.handler = handler(self)
+        self.messaging = self._messaging(self.handler)
         self.tasks = Tasks()
         self.health = Health(
             {
@@ -99,7 +100,8 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Run until the block ends. Consumers stop first, then the relay, so that nothing is left half way."""
         self.tasks.start("relay", self.relay.run())
-        self.tasks.start("forget", self._forget())
+        if isinstance(self.handler, inbox.InboxHandler):
+            self.tasks.start("forget", self._forget())
         for name, work in self._background.items():
             self.tasks.start(name, work(self))
         self.tasks.start("consume", self.messaging.live.run())

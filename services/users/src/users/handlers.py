@@ -1,18 +1,16 @@
 """The message door: bookings come in, people and links go out."""
 
-from collections.abc import Sequence
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared import contracts, event_log, inbox
+from shared import contracts, event_log
 from shared.consumer import Group
-from shared.events import Event
+from shared.inbox import InboxHandler
 from users.service import Observation, link_bookings, register_people
 
 TYPES = frozenset({"booking.created", "booking.updated", "booking.deleted"})
 
 
-class BookingsHandler:
+class BookingsHandler(InboxHandler):
     """Registers who booked and links the booking, for every version of a booking in any order."""
 
     def __init__(self, source: str) -> None:
@@ -21,9 +19,6 @@ class BookingsHandler:
     @property
     def types(self) -> frozenset[str]:
         return TYPES
-
-    async def claim(self, connection: AsyncConnection, events: Sequence[Event]) -> list[Event]:
-        return await inbox.claim(connection, events)
 
     async def apply(self, connection: AsyncConnection, group: Group) -> None:
         observations = [Observation.of(event, contracts.read(event)) for event in group.events]

@@ -1,0 +1,1 @@
+"""Fakes for tests, held to the same behaviour suites as the real parts."""
