@@ -140,6 +140,12 @@ class LocalPostgres:
         """Drop a database made by `create_database`, cutting its connections, and its role; absent is fine."""
         run_coroutine(_drop_database(self.admin_url(), name))
 
+    @staticmethod
+    def open_installation() -> None:
+        """Let accounts without rights run the server's programs; needs the rights of who installed them."""
+        let_others_reach(installation())
+        let_others_read(installation())
+
     def _lets_in(self) -> bool:
         """A real login: the main process of a server that was just killed is still listed for a moment."""
         try:
@@ -250,8 +256,7 @@ class LocalPostgres:
     def _open_to_account(self) -> None:
         if self._account:
             let_others_reach(self._data)
-            let_others_reach(installation())
-            let_others_read(installation())
+            self.open_installation()
 
     def _kept_passwords(self) -> dict[str, str]:
         return kept_secrets(self._passwords, [])
