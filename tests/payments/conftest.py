@@ -1,0 +1,49 @@
+"""A payments service on a fresh database, and a client that posts to it as Stripe does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments.api import Webhook, add_routes
+from payments.handlers import BookingsHandler
+from payments.service.examine import Expected
+from payments.service.process_events import EventProcessor
+from payments.service.record_delivery import DeliveryRecorder
+from payments.settings import Settings
+from shared.signal import Signal
+from support.payments import Payments
+from support.stripe_payloads import SECRET
+
+
+@pytest.fixture
+async def payments(make_engine: Callable[[str], Awaitable[AsyncEngine]]) -> AsyncIterator[Payments]:
+    engine = await make_engine("payments")
+    stored = Signal()
+    recorder = DeliveryRecorder(engine, stored)
+    writing = asyncio.create_task(recorder.run())
+    processor = EventProcessor(engine, "/payments", Expected(livemode=False))
+    yield Payments(engine, recorder, processor, BookingsHandler("/payments"), stored)
+    writing.cancel()
+    with suppress(asyncio.CancelledError):
+        await writing
+
+
+@pytest.fixture
+async def stripe_client(payments: Payments) -> AsyncIterator[httpx.AsyncClient]:
+    """A client that posts to the webhook as Stripe does."""
+    settings = Settings.model_validate(
+        {
+            "database_url": "postgresql://unused",
+            "amqp_url": "amqp://unused",
+            "stripe_webhook_secrets": f"whsec_older, {SECRET}",
+        }
+    )
+    app = FastAPI()
+    add_routes(app, Webhook(settings, payments.recorder))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://payments") as client:
+        yield client
