@@ -20,7 +20,8 @@ LEGACY_TABLE = Path(__file__).parents[2] / "deploy" / "local" / "legacy_bookings
 MIGRATIONS = Path(bookings_gateway.__file__).parent / "migrations"
 
 _INSERT = """
-    INSERT INTO bookings ({columns}) SELECT {columns} FROM json_populate_record(CAST(NULL AS bookings), CAST(:row AS json))
+    INSERT INTO bookings ({columns})
+    SELECT {columns} FROM json_populate_record(CAST(NULL AS bookings), CAST(:row AS json))
 """
 
 

@@ -1,0 +1,25 @@
+"""A fresh legacy database per test, with the gateway installed on it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bookings_gateway.main import SEARCH_PATH
+from local_stack.postgres import LocalPostgres
+from shared.database import create_engine
+from support.databases import Databases
+from support.legacy_table import create_gateway_database
+
+
+@pytest.fixture(scope="session")
+async def gateway_databases(postgres: LocalPostgres) -> Databases:
+    return Databases(postgres, {"bookings_gateway": create_gateway_database})
+
+
+@pytest.fixture
+async def gateway_engine(gateway_databases: Databases) -> AsyncIterator[AsyncEngine]:
+    url = await gateway_databases.create("bookings_gateway")
+    engine = create_engine(url, name="tests", search_path=SEARCH_PATH)
+    yield engine
+    await engine.dispose()

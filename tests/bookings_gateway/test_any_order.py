@@ -1,0 +1,87 @@
+"""Any order and any number of deliveries of one history give one read model."""
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bookings_gateway.handlers import ReadModelHandler
+from shared.events import Event
+from support.apply import apply
+from support.events import EPOCH, event, linked, payment, registered
+
+ANN, BOB = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
+
+
+def totals(user_id: str, sequence: int, *sums: tuple[str, str]) -> Event:
+    """Return a user's totals; ``sums`` are (currency, total spent)."""
+    currencies = [
+        {"currency": currency, "total_spent": spent, "total_paid": "0", "total_refunded": "0"}
+        for currency, spent in sums
+    ]
+    data = {"user_id": user_id, "total_bookings": sequence, "currencies": currencies, "last_activity_date": EPOCH}
+    return event("user_totals.changed", user_id, sequence, data, source="/stats")
+
+
+HISTORY = [
+    registered(ANN),
+    registered(ANN, 2),
+    registered(BOB),
+    linked("b1", ANN),
+    linked("b1", BOB, 2),
+    linked("b1", ANN, 3),
+    linked("b2", BOB),
+    totals(ANN, 1, ("GBP", "67.50")),
+    totals(ANN, 2, ("EUR", "1.00"), ("GBP", "135.00")),
+    totals(ANN, 3),
+    totals(BOB, 1, ("GBP", "0.10"), ("JPY", "500")),
+    payment("p1", None),
+    payment("p1", "b1", 2),
+    payment("p1", "b1", 3, refunded=1000),
+    payment("p2", "b2"),
+]
+
+STATE = text(
+    """
+    SELECT json_build_object(
+        'users', (SELECT json_agg(u ORDER BY user_id) FROM user_summary u),
+        'totals', (SELECT json_agg(t ORDER BY user_id) FROM user_totals t),
+        'links', (SELECT json_agg(l ORDER BY booking_id) FROM booking_user l),
+        'payments', (SELECT json_agg(p ORDER BY payment_id) FROM booking_payment p))
+    """
+)
+
+
+async def state_after(engine: AsyncEngine, events: list[Event], group: int) -> Any:
+    async with engine.begin() as connection:
+        await connection.execute(text("TRUNCATE user_summary, user_totals, booking_user, booking_payment, inbox"))
+    await apply(engine, ReadModelHandler("GBP"), events, group=group)
+    async with engine.connect() as connection:
+        return (await connection.execute(STATE)).scalar_one()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(order=st.permutations(HISTORY), again=st.lists(st.sampled_from(HISTORY), max_size=6), group=st.integers(1, 16))
+async def test_any_order_and_repetition_gives_the_same_read_model(
+    gateway_engine: AsyncEngine, order: list[Event], again: list[Event], group: int
+) -> None:
+    expected = await state_after(gateway_engine, HISTORY, 500)
+
+    assert await state_after(gateway_engine, order + again, group) == expected
+
+
+async def test_the_newest_of_each_is_what_is_kept(gateway_engine: AsyncEngine) -> None:
+    state = await state_after(gateway_engine, HISTORY, 500)
+
+    assert [(link["booking_id"], link["user_id"]) for link in state["links"]] == [("b1", ANN), ("b2", BOB)]
+    assert [(total["total_bookings"], total["total_spent"]) for total in state["totals"]] == [(3, 0), (1, 0.1)]
+    assert [(paid["booking_id"], paid["refunded"]) for paid in state["payments"]] == [("b1", 1000), ("b2", 0)]
+
+
+async def test_an_id_that_is_no_uuid_fails_alone_and_changes_nothing(gateway_engine: AsyncEngine) -> None:
+    with pytest.raises(DBAPIError):
+        await apply(gateway_engine, ReadModelHandler("GBP"), [linked("b1", "temp-123")])

@@ -1,0 +1,156 @@
+"""The legacy API as the old admin frontend uses it, errors and all."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bookings_gateway.api import create_router
+from bookings_gateway.domain import DEFAULT_LAYOUT
+from bookings_gateway.legacy_table import LegacyTableCache
+from bookings_gateway.service import Bookings
+from shared.signal import Signal
+from support.legacy_table import book, execute, fetch
+
+NEW = {"contactDetails": {"firstName": "Ann", "lastName": "Lee", "email": "ann@example.com"}, "finalAmount": "67.50"}
+NOBODY = "00000000-0000-4000-8000-000000000001"
+
+
+@pytest.fixture
+async def client(gateway_engine: AsyncEngine) -> AsyncIterator[httpx.AsyncClient]:
+    tables = LegacyTableCache("bookings", DEFAULT_LAYOUT)
+    app = FastAPI()
+    app.include_router(create_router(Bookings(gateway_engine, tables, Signal(), "GBP", "Europe/London")))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway/api/admin") as client:
+        yield client
+
+
+async def created(client: httpx.AsyncClient, **fields: Any) -> dict[str, Any]:
+    answer = await client.post("/bookings", json={**NEW, **fields})
+    assert answer.status_code == 201, answer.text
+    booking: dict[str, Any] = answer.json()
+    return booking
+
+
+async def test_a_new_booking_gets_id_reference_status_and_times(client: httpx.AsyncClient) -> None:
+    booking = await created(client)
+
+    assert UUID(booking["id"])
+    assert len(booking["bookingReference"]) == 11
+    assert (booking["status"], booking["finalAmount"], booking["customerName"]) == ("PENDING", "67.50", "Ann Lee")
+    assert booking["createdAt"] == booking["updatedAt"]
+    assert (await client.get("/bookings")).json() == [booking]
+    assert (await client.get(f"/bookings/{booking['id']}")).json() == booking
+
+
+async def test_a_write_is_captured_by_the_trigger_with_the_trace_of_its_request(
+    client: httpx.AsyncClient, gateway_engine: AsyncEngine
+) -> None:
+    booking = await created(client)
+    await client.put(f"/bookings/{booking['id']}", json={"status": "CONFIRMED"})
+    await client.delete(f"/bookings/{booking['id']}")
+
+    found = await fetch(gateway_engine, "SELECT CAST(op AS text), traceparent FROM booking_change ORDER BY seq")
+
+    assert [op for op, _ in found] == ["I", "U", "D"]
+    assert all(trace.startswith("00-") for _, trace in found)
+
+
+async def test_a_change_touches_what_is_given_and_updated_at(client: httpx.AsyncClient) -> None:
+    before = await created(client)
+    answer = await client.put(f"/bookings/{before['id']}", json={"status": "CONFIRMED", "bookingType": "GROUP"})
+    after = answer.json()
+
+    assert after["updatedAt"] > before["updatedAt"]
+    assert after == {**before, "status": "CONFIRMED", "bookingType": "GROUP", "updatedAt": after["updatedAt"]}
+
+
+@pytest.mark.parametrize("contact", [None, {}, "text", [1], {"name": "Ann"}])
+async def test_a_whole_booking_sent_back_changes_nothing(
+    client: httpx.AsyncClient, gateway_engine: AsyncEngine, contact: object
+) -> None:
+    await execute(gateway_engine, "ALTER TABLE bookings ADD COLUMN seen date, ADD COLUMN local timestamp")
+    id_ = await book(gateway_engine, contactDetails=contact, seen="2025-07-01", local="2025-07-01 10:30")
+    before = (await client.get(f"/bookings/{id_}")).json()
+    after = (await client.put(f"/bookings/{id_}", json=before)).json()
+
+    assert after == {**before, "updatedAt": after["updatedAt"]}
+
+
+async def test_a_deleted_booking_is_gone(client: httpx.AsyncClient) -> None:
+    id_ = (await created(client))["id"]
+
+    assert (await client.delete(f"/bookings/{id_}")).json() == {"success": True}
+    assert (await client.get("/bookings")).json() == []
+    assert (await client.delete(f"/bookings/{id_}")).status_code == 404
+
+
+@pytest.mark.parametrize("id_", [NOBODY, "temp-123", "%00", "42"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_an_unknown_booking_is_not_found(client: httpx.AsyncClient, method: str, id_: str) -> None:
+    answer = await client.request(method, f"/bookings/{id_}", json={"status": "PAID"})
+
+    assert (answer.status_code, answer.json()) == (404, {"error": "Booking not found"})
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({}, "contactDetails: Field required"),
+        ({**NEW, "contactDetails": "Ann"}, "contactDetails: Input should be a valid dictionary"),
+        ({**NEW, "finalAmount": "-1"}, "finalAmount: Input should be greater than or equal to 0"),
+        ({**NEW, "finalAmount": "a lot"}, "finalAmount: Input should be a valid decimal"),
+        ({**NEW, "finalAmount": "1.005"}, "finalAmount: Decimal input should have no more than 2 decimal places"),
+        ({**NEW, "id": "7"}, "id: Input should be a valid UUID, invalid length"),
+        ({**NEW, 'status"; DROP': 1}, 'Unknown field: status"; DROP'),
+        ({**NEW, "invoiceDetails": "\x00"}, "unsupported Unicode escape sequence"),
+        ([], "body: Input should be a valid dictionary"),
+    ],
+)
+async def test_a_body_that_does_not_fit_is_refused_in_the_legacy_form(
+    client: httpx.AsyncClient, body: object, sentence: str
+) -> None:
+    answer = await client.post("/bookings", json=body)
+
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+    assert sentence in answer.json()["error"]
+
+
+async def test_a_reference_is_taken_once(client: httpx.AsyncClient) -> None:
+    await created(client, bookingReference="R1")
+
+    assert (await client.post("/bookings", json={**NEW, "bookingReference": "R1"})).status_code == 409
+
+
+async def test_an_id_cannot_be_changed(client: httpx.AsyncClient) -> None:
+    id_ = (await created(client))["id"]
+
+    assert (await client.put(f"/bookings/{id_}", json={"id": NOBODY})).status_code == 400
+
+
+async def test_the_user_of_a_booking_cannot_be_set_from_outside(client: httpx.AsyncClient) -> None:
+    booking = await created(client, user_id=NOBODY, user={"id": NOBODY})
+
+    assert booking["user"] is None
+
+
+async def test_the_total_is_counted_before_the_limit(client: httpx.AsyncClient) -> None:
+    for _ in range(3):
+        await created(client)
+    answer = await client.get("/bookings", params={"limit": 1, "search": "ann"})
+
+    assert (len(answer.json()), answer.headers["X-Total-Count"]) == (1, "3")
+    assert (await client.get("/bookings", params={"limit": 0})).status_code == 400
+
+
+async def test_a_legacy_column_added_meanwhile_is_passed_through(
+    client: httpx.AsyncClient, gateway_engine: AsyncEngine
+) -> None:
+    await execute(gateway_engine, "ALTER TABLE bookings ADD COLUMN discount numeric(5,2) DEFAULT 1.5")
+
+    assert (await created(client, discount=2))["discount"] == "2.00"
