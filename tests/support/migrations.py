@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from shared.database import migrate
+from support.legacy_table import create_gateway_database
 from support.sample_service import create_tables
 
 
@@ -18,4 +19,10 @@ def migrated_by(service: str) -> Callable[[str], None]:
     return run
 
 
-TEMPLATES = {**{service: migrated_by(service) for service in ("users", "stats", "payments")}, "sample": create_tables}
+TEMPLATES: dict[str, Callable[[str], None]] = {
+    "users": migrated_by("users"),
+    "stats": migrated_by("stats"),
+    "payments": migrated_by("payments"),
+    "bookings_gateway": create_gateway_database,
+    "sample": create_tables,
+}
