@@ -28,7 +28,11 @@ def up(
     ] = False,
 ) -> None:
     """Start PostgreSQL, RabbitMQ and the four services, and wait until they are ready."""
-    stack = _stack()
+    run_up(_stack(), foreground=foreground)
+
+
+def run_up(stack: Stack, *, foreground: bool) -> None:
+    """Bring `stack` up, say where it is, and in the foreground stay until Ctrl-C or the services' end."""
     with console.status("starting"):
         started = stack.up()
     console.print(_where_to_look(stack) if started else f"It is already up. {_where_to_look(stack)}")

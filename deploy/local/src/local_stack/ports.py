@@ -11,17 +11,20 @@ from local_stack.waiting import wait_until
 LOOPBACK = "127.0.0.1"
 # Below the range from which Linux and macOS take the local ends of outgoing connections. A listener in that range
 # loses its port now and then to some client that happens to be connected when it restarts.
-_CANDIDATES = range(27_000, 32_000)
+SERVER_PORTS = range(27_000, 32_000)
+# For what nobody outside has to know: apart from the others, which may be chosen long before they are bound.
+INNER_PORTS = range(20_000, 25_000)
 _RELEASE_SECONDS = 2.0
+_chosen: set[int] = set()
 
 
-def free_port() -> int:
-    """A loopback port nobody listens on now; it stays free across restarts of whoever takes it."""
-    for _ in range(1_000):
-        port = random.choice(_CANDIDATES)  # noqa: S311  not a secret
-        if is_free(port):
+def free_port(candidates: range = SERVER_PORTS) -> int:
+    """A loopback port nobody listens on now, never the same twice; it stays free while its taker restarts."""
+    for port in random.sample(candidates, len(candidates)):
+        if port not in _chosen and is_free(port):
+            _chosen.add(port)
             return port
-    raise PortBusy(f"No free port between {_CANDIDATES.start} and {_CANDIDATES.stop} on {LOOPBACK}.")
+    raise PortBusy(f"No free port between {candidates.start} and {candidates.stop} on {LOOPBACK}.")
 
 
 def is_free(port: int) -> bool:

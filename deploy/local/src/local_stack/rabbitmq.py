@@ -14,7 +14,7 @@ import psutil
 from local_stack.amqp import lets_in
 from local_stack.errors import PartFailed
 from local_stack.files import kept_secrets, write_private
-from local_stack.ports import LOOPBACK, answers, free_port, require_free
+from local_stack.ports import INNER_PORTS, LOOPBACK, answers, free_port, require_free
 from local_stack.processes import ProcessRef, kill_all, spawn, stop_process, tail, working_in
 from local_stack.rabbitmq_programs import RabbitPrograms, find_programs
 from local_stack.waiting import wait_until
@@ -212,7 +212,7 @@ class _NodePorts:
 
     @classmethod
     def choose(cls) -> "_NodePorts":
-        return cls(free_port(), free_port())
+        return cls(free_port(INNER_PORTS), free_port(INNER_PORTS))
 
     def environment(self) -> dict[str, str]:
         return {

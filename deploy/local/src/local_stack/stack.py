@@ -179,7 +179,7 @@ class Stack:
         waiting = list(SERVICES)
         wait_until(lambda: not self._still_waiting(waiting) or not self.services.pid(), seconds=_READY_SECONDS)
         if waiting:
-            raise PartFailed(self._failure(waiting[0]))
+            raise PartFailed(self._failure(waiting))
 
     def _still_waiting(self, services: list[Service]) -> bool:
         for service in list(services):
@@ -188,13 +188,18 @@ class Stack:
                 self._say(f"{service.name} on port {service.port(self.user_environment)}")
         return bool(services)
 
-    def _failure(self, service: Service) -> str:
-        reason = read_health(self.url(service)).reason or "it stopped"
-        what = f"did not become ready within {_READY_SECONDS:.0f} s" if self.services.pid() else "ended at once"
+    def _failure(self, waiting: list[Service]) -> str:
+        ended = self.services.first_to_stop()
+        service = next((s for s in SERVICES if s.name == ended), waiting[0])
+        what = "ended at once" if ended else self._not_ready(service)
         return (
-            f"The service {service.name} {what}: {reason}. The end of its log (all of it: {self.services.log}):\n"
+            f"The service {service.name} {what}. The end of its log (all of it: {self.services.log}):\n"
             f"{self.services.last_lines(service)}"
         )
+
+    def _not_ready(self, service: Service) -> str:
+        reason = read_health(self.url(service)).reason or "it became so just now"
+        return f"did not become ready within {_READY_SECONDS:.0f} s: {reason}"
 
     def _stop(self) -> None:
         self.services.stop()

@@ -55,12 +55,19 @@ class Supervisor:
         pids = [p.pid for p in self._processes(HONCHO_PROCESS_NAME=name)]
         return min(pids, default=None)
 
+    def first_to_stop(self) -> str | None:
+        """The name of the service that ended first; honcho ends the others because of it."""
+        stopped = re.search(r"^\S+ system +\| (\S+)\.1 stopped", self._text(), re.MULTILINE)
+        return stopped.group(1) if stopped else None
+
     def last_lines(self, service: Service, *, lines: int = 20) -> str:
         """What the service printed last."""
         own = re.compile(rf"^\S+ {re.escape(service.name)}\.1 *\| ")
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        found = [line for line in text.splitlines() if own.match(line)]
+        found = [line for line in self._text().splitlines() if own.match(line)]
         return "\n".join(own.sub("", line) for line in found[-lines:]) or "(it printed nothing)"
+
+    def _text(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def _processes(self, **also: str) -> list[psutil.Process]:
         return carrying({_MARK: str(self._directory), **also})
