@@ -154,3 +154,13 @@ async def test_a_legacy_column_added_meanwhile_is_passed_through(
     await execute(gateway_engine, "ALTER TABLE bookings ADD COLUMN discount numeric(5,2) DEFAULT 1.5")
 
     assert (await created(client, discount=2))["discount"] == "2.00"
+
+
+async def test_a_missing_legacy_table_is_said_in_the_legacy_form(
+    client: httpx.AsyncClient, gateway_engine: AsyncEngine
+) -> None:
+    await execute(gateway_engine, "DROP TABLE bookings")
+    answer = await client.get("/bookings")
+
+    assert answer.status_code == 503
+    assert "There is no table 'bookings'" in answer.json()["error"]

@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from bookings_gateway.errors import LegacyError
+from bookings_gateway.errors import LegacyError, LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.listing import Filter
 from bookings_gateway.schemas import BookingChange, NewBooking
 from bookings_gateway.service import Bookings
@@ -37,6 +37,8 @@ class LegacyRoute(APIRoute):
                 return _error(error.status, error.message)
             except RequestValidationError as error:
                 return _error(400, _sentence(error))
+            except (LegacyTableMissing, LegacyTableUnfit) as error:
+                return _error(503, str(error))
             except Exception as error:
                 if not is_transient(error):
                     raise

@@ -36,8 +36,7 @@ _PAYMENT_STATUS = """
 _LISTING = """
     WITH page AS MATERIALIZED (
         SELECT b.* FROM {table} b CROSS JOIN LATERAL ({contact_object}) c
-        WHERE {condition}
-        ORDER BY b.{created_at} DESC, b.{id} LIMIT :limit OFFSET :offset
+        WHERE {condition} {paging}
     ), paid AS (
         SELECT booking_id, sum(received) AS received, sum(refunded) AS refunded FROM gateway.booking_payment
         WHERE status = 'succeeded' AND booking_id IN (SELECT CAST({id} AS text) FROM page)
@@ -53,6 +52,7 @@ _LISTING = """
     LEFT JOIN paid p ON p.booking_id = CAST(b.{id} AS text)
     CROSS JOIN LATERAL (SELECT {fields}) r
 """
+_PAGING = "ORDER BY b.{created_at} DESC, b.{id} LIMIT :limit OFFSET :offset"
 _MATCHING = "SELECT count(*) FROM {table} b CROSS JOIN LATERAL ({contact_object}) c WHERE {condition}"
 
 _STATUS_IS = "lower(CAST(b.{status} AS text)) = lower(CAST(:status AS text))"
@@ -72,9 +72,14 @@ class Filter:
     offset: int = 0
 
     @property
+    def is_paged(self) -> bool:
+        """Whether not all that match are wanted; sorting them once, at the end, is then not enough."""
+        return self.limit is not None or self.offset > 0
+
+    @property
     def parameters(self) -> dict[str, str | int | None]:
         """What the query of this filter binds."""
-        bound: dict[str, str | int | None] = {"limit": self.limit, "offset": self.offset}
+        bound: dict[str, str | int | None] = {"limit": self.limit, "offset": self.offset} if self.is_paged else {}
         if self.search:
             bound["search"] = f"%{_literal(self.search)}%"
         if self.status:
@@ -92,18 +97,19 @@ def listing_query(table: LegacyTable, wanted: Filter, *, currency: str, zone: st
     conditions = [*([_MATCHES] if wanted.search else []), *([_STATUS_IS] if wanted.status else [])]
     condition = " AND ".join(conditions) or "true"
     total = _MATCHING if conditions else "SELECT count(*) FROM {table}"
-    return _query(table, condition, total, currency=currency, zone=zone)
+    return _query(table, condition, total, _PAGING if wanted.is_paged else "", currency=currency, zone=zone)
 
 
 def booking_query(table: LegacyTable, *, currency: str, zone: str) -> TextClause:
     """Return the same query for the one booking ``:id``."""
-    return _query(table, "b.{id} = CAST(CAST(:id AS text) AS {id_type})", "SELECT 1", currency=currency, zone=zone)
+    return _query(table, "b.{id} = CAST(CAST(:id AS text) AS {id_type})", "SELECT 1", "", currency=currency, zone=zone)
 
 
-def _query(table: LegacyTable, condition: str, total: str, *, currency: str, zone: str) -> TextClause:
+def _query(table: LegacyTable, condition: str, total: str, paging: str, *, currency: str, zone: str) -> TextClause:
     names = {**table.names, "name": _CUSTOMER_NAME}
     names["contact_object"] = _CONTACT_OBJECT.format(**names)
     names["condition"] = condition.format(**names)
+    names["paging"] = paging.format(**names)
     names["total"] = total.format(**names)
     return text(_LISTING.format(fields=_fields(table, currency=currency, zone=zone), **names))
 

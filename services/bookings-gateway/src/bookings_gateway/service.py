@@ -119,7 +119,7 @@ class Bookings:
     async def _read(self, connection: AsyncConnection, table: LegacyTable, id_: str) -> str:
         _require_id(table, id_)
         query = booking_query(table, currency=self.currency, zone=self.zone)
-        body: str = (await connection.execute(query, {"id": id_, "limit": 1, "offset": 0})).one().body
+        body: str = (await connection.execute(query, {"id": id_})).one().body
         if body == "[]":
             raise BookingNotFound
         return body[1:-1]
