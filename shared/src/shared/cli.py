@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -221,7 +221,7 @@ def with_engine(program: Program, work: Callable[[AsyncEngine], Coroutine[Any, A
 
 
 def print_rows(rows: Any, columns: list[str]) -> None:  # noqa: ANN401 - rows of any query
-    table = Table(*columns)
+    table = Table(Column(columns[0], no_wrap=True), *columns[1:])  # an id is there to be copied
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
     console.print(table if rows else "none")
