@@ -1,5 +1,6 @@
 """Which booking a payment belongs to, whichever of the two comes first."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -77,3 +78,26 @@ async def test_payment_nobody_knows_stays_unmatched(payments: Payments) -> None:
     await payments.take(paid({"bookingId": "somewhere else", "bookingReference": 7}))
     await payments.learn(booking("b9"))
     assert (await payments.payment())["booking_id"] is None
+
+
+async def test_bookings_and_payments_that_meet_at_once_all_find_each_other(payments: Payments) -> None:
+    numbers = range(80)
+    await payments.store(
+        [
+            stripe.event("payment_intent.succeeded", stripe.payment_intent(f"pi_{n}", metadata={"bookingId": f"b{n}"}))
+            for n in numbers
+        ]
+    )
+
+    async def learn_one_by_one() -> None:
+        for number in numbers:
+            await payments.learn(booking(f"b{number}"))
+
+    async def process_in_pieces() -> None:
+        while await payments.processor.process_due(limit=3):
+            pass
+
+    await asyncio.gather(learn_one_by_one(), process_in_pieces(), process_in_pieces())
+
+    rows = await payments.rows("SELECT booking_id FROM payment")
+    assert {row["booking_id"] for row in rows} == {f"b{number}" for number in numbers}

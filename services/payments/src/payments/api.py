@@ -29,9 +29,11 @@ class Webhook:
         self._secrets = settings.webhook_secrets
         self._tolerance = settings.webhook_tolerance_seconds
         self._recorder = recorder
+        self.route = Route(PATH, self.receive, methods=["POST"])
 
     async def receive(self, request: Request) -> Response:
         """Answer 2xx only after the delivery is committed; anything else makes Stripe send it again."""
+        request.scope["route"] = self.route  # FastAPI's own routes say so too: requests are counted by it
         try:
             await self._recorder.record(await self._verified(request))
         except DeliveryRefused as refused:
@@ -70,7 +72,7 @@ async def _read(request: Request) -> bytes:
 
 def add_routes(app: FastAPI, webhook: Webhook) -> None:
     """Add the route and describe it; call after all other routes, the description is composed here."""
-    app.router.routes.append(Route(PATH, webhook.receive, methods=["POST"]))
+    app.router.routes.append(webhook.route)
     app.openapi()["paths"][PATH] = {"post": _OPERATION}
 
 

@@ -26,7 +26,7 @@ def list_command(
     """List stored events, latest first; a failed one without a next attempt waits for you."""
 
     async def work(engine: AsyncEngine) -> None:
-        columns = ["id", "type", "state", "attempts", "received_at", "next_attempt_at", "error"]
+        columns = ["id", "type", "state", "attempts", "next_attempt_at", "error"]
         print_rows(await list_events(engine, failed=failed, limit=limit), columns)
 
     with_engine(PROGRAM, work)

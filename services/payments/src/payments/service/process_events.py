@@ -23,7 +23,7 @@ from shared.database import is_transient
 
 log = structlog.get_logger(__name__)
 
-GROUP = 200
+GROUP = 100  # a group is computed between two awaits, and requests wait for it meanwhile
 _BACKOFF_SECONDS = (10, 60, 600, 3600)
 _LONGEST_ERROR = 2_000
 
@@ -36,7 +36,7 @@ _CLAIM = text(
     JOIN LATERAL (SELECT body FROM stripe_delivery WHERE event_id = e.id ORDER BY id LIMIT 1) d ON true
     WHERE e.next_attempt_at <= now() AND (CAST(:only AS text[]) IS NULL OR e.id = ANY(CAST(:only AS text[])))
     ORDER BY e.next_attempt_at
-    LIMIT :group
+    LIMIT :limit
     FOR UPDATE OF e SKIP LOCKED
     """
 )
@@ -72,14 +72,14 @@ class EventProcessor:
         self._source = source
         self._expected = expected
 
-    async def process_due(self) -> int:
-        """Settle the next group of due events and commit; return how many there were.
+    async def process_due(self, *, limit: int = GROUP) -> int:
+        """Settle the next due events, ``limit`` at most, and commit; return how many there were.
 
         An event at fault is found by halving the group and becomes `failed`; the rest commits. Raises what the
         database raises when circumstance is to blame: nothing is settled then.
         """
         try:
-            return await self._commit(None)
+            return await self._commit(None, limit=limit)
         except GroupFailed as failed:
             await self._isolate(failed)
             return len(failed.ids)
@@ -91,14 +91,14 @@ class EventProcessor:
         middle = len(failed.ids) // 2
         for half in (failed.ids[:middle], failed.ids[middle:]):
             try:
-                await self._commit(half)
+                await self._commit(half, limit=len(half))
             except GroupFailed as again:
                 await self._isolate(again)
 
-    async def _commit(self, only: list[str] | None) -> int:
+    async def _commit(self, only: list[str] | None, *, limit: int) -> int:
         """Claim and settle in one transaction; raises :class:`GroupFailed` when one of the events is at fault."""
         async with self._engine.begin() as connection:
-            claimed = await connection.execute(_CLAIM, {"only": only, "group": GROUP})
+            claimed = await connection.execute(_CLAIM, {"only": only, "limit": limit})
             stored = [Stored(**row) for row in claimed.mappings()]
             examined = [examine(each, self._expected) for each in stored]
             try:
