@@ -108,7 +108,7 @@ class WriteBack:
 
     async def run(self, service: Service) -> None:
         """Write until cancelled. An absent database is waited for."""
-        poll = AdaptivePoll(shortest=0.02, longest=0.25)
+        poll = AdaptivePoll(shortest=0.1, longest=0.25)  # nobody waits for these writes: rather fewer, larger pages
         while True:
             try:
                 written = await self.write_due(service.engine)
