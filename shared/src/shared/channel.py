@@ -7,6 +7,13 @@ from aiormq.abc import AbstractChannel, AbstractConnection
 
 _OPEN_TIMEOUT = 5.0
 
+BROKER_TROUBLE = (
+    OSError,
+    TimeoutError,
+    aiormq.exceptions.AMQPError,
+    aiormq.exceptions.ChannelInvalidStateError,  # a RuntimeError, raised by whatever is done on a closed channel
+)
+
 
 class ReopeningChannel:
     """A channel on a connection of its own. Nothing is restored by itself: who uses it declares what it needs.
@@ -34,7 +41,7 @@ class ReopeningChannel:
             async with asyncio.timeout(_OPEN_TIMEOUT):
                 self._connection = await aiormq.connect(self._url)
                 return await self._connection.channel(publisher_confirms=True, on_return_raises=True)
-        except (OSError, TimeoutError, aiormq.exceptions.AMQPError) as error:
+        except BROKER_TROUBLE as error:
             await self._discard()
             raise ConnectionError(f"the broker cannot be reached: {error!r}") from error
 

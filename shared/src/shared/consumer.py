@@ -18,10 +18,12 @@ from typing import Protocol
 import aiormq
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
+from aiormq.abc import AbstractChannel
 from opentelemetry.trace import Span
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import metrics, tracing
+from shared.channel import BROKER_TROUBLE
 from shared.database import is_transient
 from shared.events import BATCH_CONTENT_TYPE, EVENTS_HEADER, Event, Undecodable, decode
 from shared.failures import Failure, Failures
@@ -66,55 +68,70 @@ class Progress:
     trouble: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A delivery and the channel it came on, noted while that is open: it must be acknowledged there or nowhere."""
+
+    delivery: AbstractIncomingMessage
+    channel: AbstractChannel
+    tag: int
+
+    def is_before(self, other: "Arrival") -> bool:
+        return self.channel is other.channel and self.tag < other.tag
+
+
 class Buffer:
     """Deliveries of one consumer, until the committer takes them: always the next ones, without a gap.
 
     Delivery tags count 1, 2, 3 … on each channel. A group without a gap is what makes "acknowledge up to here"
-    safe whatever order the tasks that fill this buffer happen to run in. After a reconnect there is a new channel.
+    safe whatever order the tasks that fill this buffer happen to run in. Deliveries of a closed channel are
+    dropped: the broker has taken them back and delivers them again, on a new one.
     """
 
     def __init__(self) -> None:
-        self._deliveries: list[AbstractIncomingMessage] = []
-        self._channel: object = None
+        self._arrivals: list[Arrival] = []
+        self._channel: AbstractChannel | None = None
         self._next_tag = 1
         self._arrived = asyncio.Event()
 
     def put(self, delivery: AbstractIncomingMessage) -> None:
-        position = len(self._deliveries)
-        while position and _is_before(delivery, self._deliveries[position - 1]):
+        try:
+            arrival = Arrival(delivery, delivery.channel, delivery.delivery_tag or 0)
+        except aiormq.exceptions.ChannelInvalidStateError:
+            return  # closed before we came to look: it is delivered again
+        position = len(self._arrivals)
+        while position and arrival.is_before(self._arrivals[position - 1]):
             position -= 1
-        self._deliveries.insert(position, delivery)
+        self._arrivals.insert(position, arrival)
         self._arrived.set()
 
-    def __len__(self) -> int:
-        return len(self._deliveries)
-
-    async def take(self) -> list[AbstractIncomingMessage]:
+    async def take(self) -> list[Arrival]:
         """Return the next deliveries, about a group of events; waits for the first, never for more."""
         while not (count := self._group_length()):
             self._arrived.clear()
             await self._arrived.wait()
-        taken, self._deliveries = self._deliveries[:count], self._deliveries[count:]
-        self._channel, self._next_tag = taken[-1].channel, (taken[-1].delivery_tag or 0) + 1
+        taken, self._arrivals = self._arrivals[:count], self._arrivals[count:]
+        self._channel, self._next_tag = taken[-1].channel, taken[-1].tag + 1
         return taken
 
     def _group_length(self) -> int:
-        """How many deliveries make the next group: one channel, no gap, at most a group of events."""
-        if not self._deliveries:
+        """How many deliveries make the next group: one open channel, no gap, at most a group of events."""
+        self._drop_closed()
+        if not self._arrivals:
             return 0
-        channel = self._deliveries[0].channel
+        channel = self._arrivals[0].channel
         tag = self._next_tag if channel is self._channel else 1
         events = 0
-        for position, delivery in enumerate(self._deliveries):
-            events += _weight(delivery)
-            is_next = delivery.channel is channel and delivery.delivery_tag == tag + position
+        for position, arrival in enumerate(self._arrivals):
+            events += _weight(arrival.delivery)
+            is_next = arrival.channel is channel and arrival.tag == tag + position
             if not is_next or (position and events > GROUP):
                 return position
-        return len(self._deliveries)
+        return len(self._arrivals)
 
-
-def _is_before(delivery: AbstractIncomingMessage, other: AbstractIncomingMessage) -> bool:
-    return delivery.channel is other.channel and (delivery.delivery_tag or 0) < (other.delivery_tag or 0)
+    def _drop_closed(self) -> None:
+        if self._arrivals and self._arrivals[0].channel.is_closed:
+            self._arrivals = [arrival for arrival in self._arrivals if not arrival.channel.is_closed]
 
 
 @dataclass(slots=True)
@@ -141,28 +158,38 @@ class Consumer:
                 await asyncio.wait([settling], timeout=_STOP_SECONDS)
                 raise
 
-    async def settle(self, deliveries: Sequence[AbstractIncomingMessage]) -> None:
+    async def settle(self, arrivals: Sequence[Arrival]) -> None:
         """Apply one group and acknowledge it. A lost channel is no failure: its deliveries come again."""
-        failures, events = self._sort(deliveries)
+        failures, events = self._sort(arrivals)
         failures += await self._apply(events)
-        channel = deliveries[0].channel
-        while failures and not channel.is_closed:
-            try:
-                await self.failures.move(failures)
-                break
-            except ConnectionError as error:
-                await self._pause(1.0, error)
-        try:
-            await channel.basic_ack(deliveries[-1].delivery_tag or 0, multiple=True)
-        except (aiormq.exceptions.AMQPError, OSError) as error:
-            log.warning("acknowledge_failed", queue=self.queue, error=repr(error))
+        channel = arrivals[-1].channel
+        if not failures or await self._move(failures, channel):
+            await self._acknowledge(channel, arrivals[-1].tag)
         self.progress.last_settled = asyncio.get_running_loop().time()
 
-    def _sort(self, deliveries: Sequence[AbstractIncomingMessage]) -> tuple[list[Failure], list["Delivered"]]:
+    async def _move(self, failures: Sequence[Failure], channel: AbstractChannel) -> bool:
+        """Bring failed events to safety; ``False`` if the channel closed before, and all is delivered again."""
+        while not channel.is_closed:
+            try:
+                await self.failures.move(failures)
+            except ConnectionError as error:
+                await self._pause(1.0, error)
+            else:
+                self.progress.trouble = None
+                return True
+        return False
+
+    async def _acknowledge(self, channel: AbstractChannel, tag: int) -> None:
+        try:
+            await channel.basic_ack(tag, multiple=True)
+        except BROKER_TROUBLE as error:
+            log.warning("acknowledge_failed", queue=self.queue, error=repr(error))
+
+    def _sort(self, arrivals: Sequence[Arrival]) -> tuple[list[Failure], list["Delivered"]]:
         """Decode; set aside what is no event, drop what this service does not want."""
         failures: list[Failure] = []
         events: list[Delivered] = []
-        for delivery in deliveries:
+        for delivery in (arrival.delivery for arrival in arrivals):
             for item in decode(delivery.body, delivery.content_type):
                 if isinstance(item, Undecodable):
                     failures.append(Failure.undecodable(item, delivery))

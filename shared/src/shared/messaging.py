@@ -6,21 +6,20 @@ The broker may be away at any moment, at start too: the service then runs on, an
 import asyncio
 from dataclasses import dataclass, field
 
-import aiormq
 import structlog
 from aio_pika import IncomingMessage
 from aio_pika.abc import AbstractIncomingMessage
-from aiormq.abc import AbstractChannel
+from aiormq.abc import AbstractChannel, DeliveredMessage
 from faststream import AckPolicy
 from faststream.message import StreamMessage
 from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitQueue
 from faststream.rabbit.message import RabbitMessage
 
 from shared import metrics
-from shared.channel import ReopeningChannel
+from shared.channel import BROKER_TROUBLE, ReopeningChannel
 from shared.consumer import Buffer, Consumer
 from shared.dead_letters import DeadLetters
-from shared.topology import EXCHANGE, UNROUTED, Topology, declare
+from shared.topology import EXCHANGE, UNROUTED, Topology, TopologyConflict, declare
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +87,7 @@ class Messaging:
         try:
             while True:
                 await self._keep()
+                await self._redrive()
                 await asyncio.sleep(_KEEP_SECONDS)
         finally:
             await self._stop()
@@ -98,31 +98,38 @@ class Messaging:
             async with asyncio.timeout(_KEEP_SECONDS + _PROBE_SECONDS):
                 channel = await self._admin.get()
                 await declare(channel, self.topology)
-                if not self.broker.running:
-                    await self.broker.start()
-                await self._redrive(channel)
+                await self._start_broker()
                 self._trouble = None
-        except (OSError, TimeoutError, aiormq.exceptions.AMQPError) as error:
+        except (*BROKER_TROUBLE, TopologyConflict) as error:
             self._trouble = f"{type(error).__name__}: {error}"
             log.warning("broker_unavailable", error=repr(error))
 
-    async def _redrive(self, channel: AbstractChannel) -> None:
-        """Send on what no queue took, now that the queues are declared again.
+    async def _start_broker(self) -> None:
+        """Start the subscribers, or stop what half of a failed start left behind."""
+        if self.broker.running:
+            return
+        try:
+            await self.broker.start()
+        except BROKER_TROUBLE:
+            await self.broker.stop()
+            raise
 
-        An event another service's missing binding is to blame for comes back, and is tried again next time.
+    async def _redrive(self) -> None:
+        """Send on what no queue took, now that ours are declared again, as long as it gets less, and not for long.
+
+        An event that another service's missing binding is to blame for comes back, and is tried again next time.
         """
-        for _ in range(_REDRIVE_PAGE):
-            found = await channel.basic_get(UNROUTED)
-            if found.delivery_tag is None or found.delivery.name == "Basic.GetEmpty":
-                return
-            await channel.basic_publish(
-                found.body,
-                exchange=EXCHANGE,
-                routing_key=found.routing_key or "",
-                properties=found.header.properties,
-                mandatory=True,
-            )
-            await channel.basic_ack(found.delivery_tag)
+        try:
+            async with asyncio.timeout(_KEEP_SECONDS):
+                channel = await self._admin.get()
+                before = 0
+                while waiting := (await channel.queue_declare(UNROUTED, passive=True)).message_count:
+                    if waiting == before:
+                        return
+                    before = waiting
+                    await _send_on(channel)
+        except BROKER_TROUBLE as error:
+            log.warning("redrive_interrupted", error=repr(error))
 
     async def _stop(self) -> None:
         await self.broker.stop()
@@ -135,7 +142,7 @@ class Messaging:
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 return await self._probe()
-        except (OSError, TimeoutError, aiormq.exceptions.AMQPError) as error:
+        except BROKER_TROUBLE as error:
             return f"{type(error).__name__}: {error}"
 
     async def _probe(self) -> str | None:
@@ -179,3 +186,27 @@ async def _as_is(message: IncomingMessage) -> StreamMessage[IncomingMessage]:
 
 async def _undecoded(message: StreamMessage[IncomingMessage]) -> IncomingMessage:
     return message.raw_message
+
+
+async def _send_on(channel: AbstractChannel) -> None:
+    """Publish up to a page of unrouted messages again as they are, and forget those the broker has safe."""
+    found: list[DeliveredMessage] = []
+    while len(found) < _REDRIVE_PAGE:
+        message = await channel.basic_get(UNROUTED)
+        if message.delivery_tag is None:
+            break
+        found.append(message)
+    await asyncio.gather(
+        *(
+            channel.basic_publish(
+                message.body,
+                exchange=EXCHANGE,
+                routing_key=message.routing_key or "",
+                properties=message.header.properties,
+                mandatory=True,
+            )
+            for message in found
+        )
+    )
+    if found:
+        await channel.basic_ack(found[-1].delivery_tag or 0, multiple=True)

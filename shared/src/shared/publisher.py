@@ -9,7 +9,7 @@ import aiormq
 from aiormq.abc import AbstractChannel
 from pamqp.commands import Basic
 
-from shared.channel import ReopeningChannel
+from shared.channel import BROKER_TROUBLE, ReopeningChannel
 
 _PERSISTENT = 2
 _CONFIRM_TIMEOUT = 30.0
@@ -81,11 +81,10 @@ async def _publish_one(channel: AbstractChannel, message: Outgoing) -> None:
 
 
 def _not_published(outcome: BaseException | None) -> NotPublished | None:
-    match outcome:
-        case None:
-            return None
-        case aiormq.exceptions.PublishError():
-            return NotPublished("no queue takes this routing key")
-        case OSError() | TimeoutError() | aiormq.exceptions.AMQPError() | asyncio.CancelledError():
-            return NotPublished(f"{type(outcome).__name__}: {outcome}")
+    if outcome is None:
+        return None
+    if isinstance(outcome, aiormq.exceptions.PublishError):
+        return NotPublished("no queue takes this routing key")
+    if isinstance(outcome, (*BROKER_TROUBLE, asyncio.CancelledError)):
+        return NotPublished(f"{type(outcome).__name__}: {outcome}")
     raise outcome
