@@ -83,15 +83,22 @@ async def test_the_database_restarted_hard_under_load_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize(
-    ("queue", "key"), [("bookings-gateway.events", "user_totals.changed"), ("stats.events", "booking.*")]
+    ("queue", "patterns"),
+    [
+        # Others take these too, so the broker sees nothing wrong: the twin binding must hold until it is mended.
+        ("stats.events", ["booking.*"]),
+        # Nobody else takes these: they wait in domain.events.unrouted until they are sent on.
+        ("bookings-gateway.events", ["user_totals.changed", "user_totals.changed.#"]),
+    ],
 )
-async def test_a_binding_deleted_under_load_loses_nothing(whole: System, queue: str, key: str) -> None:
+async def test_a_binding_deleted_under_load_loses_nothing(whole: System, queue: str, patterns: list[str]) -> None:
     connection = await aiormq.connect(whole.amqp_url)
     channel = await connection.channel()
     async with load(whole) as running:
         await flowing(running, 20)
-        await channel.queue_unbind(queue, EXCHANGE, routing_key=key)
-        await flowing(running, 20)
+        for pattern in patterns:
+            await channel.queue_unbind(queue, EXCHANGE, routing_key=pattern)
+        await flowing(running, 40)
     await connection.close()
 
     await assert_whole_again(whole, running, returned=monotonic())

@@ -66,7 +66,8 @@ async def test_declaring_twice_changes_nothing_and_mends_a_deleted_binding(amqp_
     holder = ReopeningChannel(amqp_url)
     channel = await holder.get()
     await declare(channel, SAMPLE)
-    await channel.queue_unbind("sample.events", EXCHANGE, routing_key="booking.*")
+    for pattern in ("booking.*", "booking.*.#"):
+        await channel.queue_unbind("sample.events", EXCHANGE, routing_key=pattern)
 
     await declare(channel, SAMPLE)
 

@@ -5,7 +5,7 @@ never change (RabbitMQ refuses a changed argument with 406). Declared targets fi
 dead-lettering to a queue that does not exist yet waits for minutes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -100,17 +100,23 @@ async def _declare_service(channel: AbstractChannel, topology: Topology) -> None
             topology.retry(attempt) or "",
             {**ttl, **_dead_lettering_to(topology.events), "x-delivery-limit": _NO_DELIVERY_LIMIT},
         )
-    await _bind(channel, topology.events, topology.bindings)
-    await _bind(channel, topology.bulk, [f"bulk.{key}" for key in topology.bindings])
+    for key in topology.bindings:
+        await _subscribe(channel, topology.events, key)
+        await _subscribe(channel, topology.bulk, f"bulk.{key}")
 
 
 async def _queue(channel: AbstractChannel, name: str, arguments: Mapping[str, str | int]) -> None:
     await channel.queue_declare(name, durable=True, arguments={"x-queue-type": "quorum", **arguments})
 
 
-async def _bind(channel: AbstractChannel, queue: str, keys: Sequence[str]) -> None:
-    for key in keys:
-        await channel.queue_bind(queue, EXCHANGE, routing_key=key)
+async def _subscribe(channel: AbstractChannel, queue: str, key: str) -> None:
+    """Bind twice, by two patterns that mean the same (``#`` is no word or more): a queue gets each message once.
+
+    When a binding goes missing while other services still take the same events, nobody would notice: the event was
+    routed. The twin holds the fort until the next declaration, seconds later, restores the pair.
+    """
+    for pattern in (key, f"{key}.#"):
+        await channel.queue_bind(queue, EXCHANGE, routing_key=pattern)
 
 
 def _dead_lettering_to(queue: str) -> dict[str, str | int]:
