@@ -40,7 +40,8 @@ DEFAULT_LAYOUT = Layout()
 
 # Neither PostgreSQL's text nor UTF-8 can hold these; JSON inside JSON can smuggle them in.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_MOST_DIGITS = 20
+# What an amount of the contract holds: 20 digits, 4 of them decimals.
+_MOST_WHOLE_DIGITS = 16
 _MOST_DECIMALS = 4
 
 
@@ -124,14 +125,21 @@ def _amount(value: object) -> Decimal | None:
         amount = Decimal(value)
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and _fits(amount) else None
+    return _representable(amount) if amount.is_finite() else None
 
 
-def _fits(amount: Decimal) -> bool:
-    """Whether the contract can carry the amount as it is; rounding it would be inventing money."""
-    _, digits, exponent = amount.as_tuple()
-    decimals = max(0, -int(exponent))
-    return len(digits) + max(0, int(exponent)) <= _MOST_DIGITS and decimals <= _MOST_DECIMALS
+def _representable(amount: Decimal) -> Decimal | None:
+    """The amount as the contract can carry it; ``None`` where it could only be rounded: that would be inventing money.
+
+    On the digits themselves: arithmetic would round to the context's precision.
+    """
+    sign, digits, exponent = amount.as_tuple()
+    decimals = -int(exponent)
+    while decimals > _MOST_DECIMALS and digits[-1:] == (0,):
+        digits, decimals = digits[:-1] or (0,), decimals - 1
+    if decimals > _MOST_DECIMALS or len(digits) - decimals > _MOST_WHOLE_DIGITS:
+        return None
+    return Decimal((sign, digits, -decimals))
 
 
 def _time(value: object, zone: tzinfo) -> datetime | None:

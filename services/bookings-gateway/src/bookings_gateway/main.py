@@ -16,6 +16,7 @@ from shared.web import create_app as create_web_app
 
 NAME = "bookings-gateway"
 BINDINGS = ("user.*", "payment.*", "user_totals.changed")
+PUBLISHES = ("booking.created", "booking.updated", "booking.deleted")
 SEARCH_PATH = "gateway,public"
 
 
@@ -27,6 +28,7 @@ def compose(settings: Settings) -> tuple[Service, Bookings]:
         settings,
         name=NAME,
         bindings=BINDINGS,
+        publishes=PUBLISHES,
         handler=lambda _: ReadModelHandler(settings.currency),
         background={
             "capture": Capture(changed, DEFAULT_LAYOUT, settings.currency, settings.zone).run,
