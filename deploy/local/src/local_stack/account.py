@@ -61,9 +61,12 @@ def let_others_reach(path: Path) -> None:
 
 
 def let_others_read(root: Path) -> None:
-    """Give everybody read access to an installed tree; an umask of 077 at installation would have taken it."""
+    """Give everybody read access to an installed tree; an umask of 077 at installation would have taken it.
+
+    A tree that does not exist is fine.
+    """
     for path in (root, *root.rglob("*")):
-        if path.is_symlink():
+        if path.is_symlink() or not path.exists():
             continue
         mode = path.stat().st_mode
         wanted = mode | _READ | (_PASS_THROUGH if mode & stat.S_IXUSR else 0)

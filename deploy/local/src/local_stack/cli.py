@@ -35,7 +35,7 @@ def run_up(stack: Stack, *, foreground: bool) -> None:
     """Bring `stack` up, say where it is, and in the foreground stay until Ctrl-C or the services' end."""
     with console.status("starting"):
         started = stack.up()
-    console.print(_where_to_look(stack) if started else f"It is already up. {_where_to_look(stack)}")
+    _tell(_where_to_look(stack) if started else f"It is already up. {_where_to_look(stack)}")
     if foreground:
         _stay(stack)
 
@@ -93,8 +93,13 @@ def main() -> None:
 
 
 def _fail(sentence: str, *, code: int = 1) -> None:
-    console.print(f"[red]{sentence}[/]" if "[" not in sentence else sentence, markup="[" not in sentence)
+    _tell(sentence, style="red")
     sys.exit(code)
+
+
+def _tell(sentence: str, *, style: str = "") -> None:
+    """Print as it is: a path in it is not to be broken into lines, nor a bracket taken for a colour."""
+    console.print(sentence, style=style, markup=False, soft_wrap=True)
 
 
 def _stack() -> Stack:

@@ -68,14 +68,20 @@ class LocalStripe:
         body: dict[str, object] = {"url": url, "secret": secret}
         if events is not None:
             body["events"] = list(events)
-        httpx.post(f"{self.api_base}/_config/webhooks/bookings", json=body).raise_for_status()
+        with _client() as client:
+            client.post(f"{self.api_base}/_config/webhooks/bookings", json=body).raise_for_status()
 
     def forget_everything(self) -> None:
         """Delete all its objects; the webhook stays."""
-        httpx.delete(f"{self.api_base}/_config/data").raise_for_status()
+        with _client() as client:
+            client.delete(f"{self.api_base}/_config/data").raise_for_status()
 
     def _command(self) -> list[str]:
         return [
             *(sys.executable, "-m", "local_stack.loopback_only", "localstripe"),
             *("--port", str(self.port), "--from-scratch"),
         ]
+
+
+def _client() -> httpx.Client:
+    return httpx.Client(trust_env=False)  # a proxy of the environment is not for loopback

@@ -143,8 +143,10 @@ class LocalPostgres:
     @staticmethod
     def open_installation() -> None:
         """Let accounts without rights run the server's programs; needs the rights of who installed them."""
-        let_others_reach(installation())
-        let_others_read(installation())
+        programs = installation()
+        let_others_reach(programs)
+        let_others_read(programs)
+        let_others_read(programs.parent.with_name(f"{_WHEEL}.libs"))  # where wheels keep the libraries they bring
 
     def _lets_in(self) -> bool:
         """A real login: the main process of a server that was just killed is still listed for a moment."""

@@ -128,6 +128,10 @@ class LocalRabbit:
         """`amqp://…` of the default virtual host, with the node's own user."""
         return f"amqp://{_USER}:{self._password()}@{LOOPBACK}:{self.port}/"
 
+    def create_password(self) -> None:
+        """Make up the node's password now, if it has none: `url` is known before the first start then."""
+        self._password()
+
     def _password(self) -> str:
         self.directory.mkdir(parents=True, exist_ok=True)
         return kept_secrets(self.directory / "passwords.json", [_USER])[_USER]

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 
 from local_stack.errors import PartFailed
-from local_stack.health import read_health
+from local_stack.health import Health, read_health
 from local_stack.legacy import load_legacy_table
 from local_stack.localstripe import PORT_SETTING as STRIPE_PORT_SETTING
 from local_stack.localstripe import LocalStripe
@@ -35,6 +35,7 @@ from local_stack.waiting import wait_until
 CHECKOUT = Path(__file__).resolve().parents[4]
 _OWN = CHECKOUT / "deploy" / "local"
 _READY_SECONDS = 60.0
+_READY_POLL_SECONDS = 0.2
 _OTHER_COMMAND_SECONDS = 60.0
 
 Say = Callable[[str], None]
@@ -101,7 +102,7 @@ class Stack:
 
     def is_up(self) -> bool:
         """Whether the services run and are all ready."""
-        return self.services.pid() is not None and all(read_health(self.url(s)).ready for s in SERVICES)
+        return self.services.pid() is not None and all(self._health(s).ready for s in SERVICES)
 
     def url(self, service: Service) -> str:
         """Where `service` listens."""
@@ -132,6 +133,9 @@ class Stack:
     def _lock(self) -> Path:
         return self.directory / "lock"
 
+    def _health(self, service: Service) -> Health:
+        return read_health(service.port(self.user_environment))
+
     def _port(self, setting: str) -> int:
         return server_port(setting, self.user_environment)
 
@@ -140,15 +144,20 @@ class Stack:
         for service in SERVICES:
             port = service.port(self.user_environment)
             require_free(port, wanted_by=service.name, setting=service.port_setting)
-        with ThreadPoolExecutor(max_workers=2) as threads:
-            broker = threads.submit(self._start_rabbitmq)
-            database = threads.submit(self._start_postgres)
-            database.result()
-            settings_known = broker if needs_rabbitmq(self.user_environment) else database
-            settings_known.result()
-        environment = {**self.user_environment, **self.settings()}
-        self._prepare_databases(environment)
+        environment = self._start_servers()
         self._start_services(environment)
+
+    def _start_servers(self) -> dict[str, str]:
+        """The broker takes longest, so the databases are prepared meanwhile; returns the services' environment."""
+        if needs_rabbitmq(self.user_environment):
+            self.rabbit.create_password()  # before two threads want it
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            broker = thread.submit(self._start_rabbitmq)
+            self._start_postgres()
+            environment = {**self.user_environment, **self.settings()}
+            self._prepare_databases(environment)
+            broker.result()
+        return environment
 
     def _start_postgres(self) -> None:
         if needs_postgres(self.user_environment):
@@ -177,13 +186,17 @@ class Stack:
     def _start_services(self, environment: Mapping[str, str]) -> None:
         self.services.start(environment)
         waiting = list(SERVICES)
-        wait_until(lambda: not self._still_waiting(waiting) or not self.services.pid(), seconds=_READY_SECONDS)
+        wait_until(
+            lambda: not self._still_waiting(waiting) or not self.services.pid(),
+            seconds=_READY_SECONDS,
+            every=_READY_POLL_SECONDS,  # the processors are busy with what is waited for
+        )
         if waiting:
             raise PartFailed(self._failure(waiting))
 
     def _still_waiting(self, services: list[Service]) -> bool:
         for service in list(services):
-            if read_health(self.url(service)).ready:
+            if self._health(service).ready:
                 services.remove(service)
                 self._say(f"{service.name} on port {service.port(self.user_environment)}")
         return bool(services)
@@ -198,7 +211,7 @@ class Stack:
         )
 
     def _not_ready(self, service: Service) -> str:
-        reason = read_health(self.url(service)).reason or "it became so just now"
+        reason = self._health(service).reason or "it became so just now"
         return f"did not become ready within {_READY_SECONDS:.0f} s: {reason}"
 
     def _stop(self) -> None:
@@ -220,6 +233,6 @@ class Stack:
         return parts
 
     def _service_part(self, service: Service) -> Part:
-        health = read_health(self.url(service))
+        health = self._health(service)
         pid = self.services.service_pid(service)
         return Part(service.name, pid, service.port(self.user_environment), health.ready, health.reason)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 POLL_SECONDS = 0.03
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:
+def wait_until(condition: Callable[[], bool], *, seconds: float, every: float = POLL_SECONDS) -> bool:
     """Poll `condition` until it is true; returns False when `seconds` have passed without that."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= deadline:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(every)
     return True
