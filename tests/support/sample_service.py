@@ -72,7 +72,13 @@ def sample_service(database_url: str, amqp_url: str, *, retry_delays: str = "0.1
     settings = ServiceSettings.model_validate(
         {"database_url": database_url, "amqp_url": amqp_url, "retry_delays": retry_delays}
     )
-    return Service(settings, name="sample", bindings=("booking.*",), handler=lambda _: SampleHandler())
+    return Service(
+        settings,
+        name="sample",
+        bindings=("booking.*",),
+        publishes=("user_totals.changed",),
+        handler=lambda _: SampleHandler(),
+    )
 
 
 def new_booking(subject: str, sequence: int = 1, *, status: str = "PENDING") -> NewEvent:

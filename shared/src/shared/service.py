@@ -43,7 +43,11 @@ Background = Callable[["Service"], Coroutine[Any, Any, None]]
 
 
 class Service:
-    """One service's moving parts. ``handler`` is its message door, ``background`` its own workers."""
+    """One service's moving parts.
+
+    ``bindings`` are the routing keys it consumes, ``publishes`` the event types it sends, ``handler`` is its message
+    door, ``background`` its own workers.
+    """
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class Service:
         *,
         name: str,
         bindings: tuple[str, ...],
+        publishes: tuple[str, ...] = (),
         handler: Callable[["Service"], Handler],
         background: dict[str, Background] | None = None,
         search_path: str | None = None,
@@ -58,6 +63,7 @@ class Service:
         self.name = name
         self.source = f"/{name}"
         self.settings = settings
+        self.publishes = publishes
         self.engine = create_engine(
             settings.database_url.get_secret_value(),
             name=name,

@@ -9,8 +9,6 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from faststream.specification import AsyncAPI
-from faststream.specification.asyncapi import get_asyncapi_html
 from opentelemetry import trace
 from opentelemetry.context import attach, detach
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -65,18 +63,20 @@ def _add_operations(app: FastAPI, service: Service) -> None:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/asyncapi", tags=["operations"], response_class=Response)
-    async def asyncapi() -> Response:
+    def asyncapi() -> Response:
         """Return the AsyncAPI document of the events this service consumes and publishes, as a page."""
-        return Response(get_asyncapi_html(_specification(service)), media_type="text/html")
+        from shared import asyncapi  # here, because few ask for it and it would slow every start
+
+        page = asyncapi.page(service.topology, consumes=service.handler.types, publishes=service.publishes)
+        return Response(page, media_type="text/html")
 
     @app.get("/asyncapi.json", tags=["operations"], response_class=Response)
-    async def asyncapi_json() -> Response:
+    def asyncapi_json() -> Response:
         """Return the AsyncAPI document."""
-        return Response(_specification(service).to_json(), media_type="application/json")
+        from shared import asyncapi
 
-
-def _specification(service: Service):  # type: ignore[no-untyped-def]  # noqa: ANN202 - the library's own union
-    return AsyncAPI(service.messaging.broker, title=service.name, schema_version="3.0.0").to_specification()
+        document = asyncapi.document(service.topology, consumes=service.handler.types, publishes=service.publishes)
+        return Response(document, media_type="application/json")
 
 
 class RequestContext:

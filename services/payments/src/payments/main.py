@@ -15,6 +15,7 @@ from shared.web import create_app as create_web_app
 
 NAME = "payments"
 BINDINGS = ("booking.*", "user.booking_linked")
+PUBLISHES = ("payment.pending", "payment.succeeded", "payment.failed", "payment.canceled", "payment.refunded")
 
 
 def compose(settings: Settings) -> FastAPI:
@@ -24,6 +25,7 @@ def compose(settings: Settings) -> FastAPI:
         settings,
         name=NAME,
         bindings=BINDINGS,
+        publishes=PUBLISHES,
         handler=lambda service: BookingsHandler(service.source),
         background={
             "record-deliveries": lambda _: recorder.run(),

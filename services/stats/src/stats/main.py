@@ -10,11 +10,18 @@ from stats.settings import Settings
 
 NAME = "stats"
 BINDINGS = ("booking.*", "payment.*", "user.*")
+PUBLISHES = ("user_totals.changed",)
 
 
 def create_service(settings: Settings) -> Service:
     """Return the service's moving parts, not yet running."""
-    return Service(settings, name=NAME, bindings=BINDINGS, handler=lambda service: JournalHandler(service.source))
+    return Service(
+        settings,
+        name=NAME,
+        bindings=BINDINGS,
+        publishes=PUBLISHES,
+        handler=lambda service: JournalHandler(service.source),
+    )
 
 
 def create_app() -> FastAPI:

@@ -9,11 +9,18 @@ from users.settings import Settings
 
 NAME = "users"
 BINDINGS = ("booking.*",)
+PUBLISHES = ("user.registered", "user.updated", "user.booking_linked")
 
 
 def create_service(settings: Settings) -> Service:
     """Return the service's moving parts, not yet running."""
-    return Service(settings, name=NAME, bindings=BINDINGS, handler=lambda service: BookingsHandler(service.source))
+    return Service(
+        settings,
+        name=NAME,
+        bindings=BINDINGS,
+        publishes=PUBLISHES,
+        handler=lambda service: BookingsHandler(service.source),
+    )
 
 
 def create_app() -> FastAPI:
