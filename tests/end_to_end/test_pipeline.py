@@ -98,12 +98,21 @@ async def test_totals_and_activity_show_the_money_and_follow_an_update_and_a_del
         totals = (await client.get(f"{stats}/api/users/{user_id}/totals")).json()
         return bool(
             totals["currencies"]
-            == [{"currency": "GBP", "total_spent": "12.34", "total_paid": "12.34", "total_refunded": "0.00"}]
+            == [
+                {
+                    "currency": "GBP",
+                    "total_spent": "12.34",
+                    "total_paid": "12.34",
+                    "total_refunded": "0.00",
+                    "total_disputed": "0.00",
+                    "net_paid": "12.34",
+                }
+            ]
             and totals["total_bookings"] == 1
         )
 
     await eventually(settled, what="the totals")
-    activity = (await client.get(f"{stats}/api/users/{user_id}/activity")).json()
+    activity = (await client.get(f"{stats}/api/users/{user_id}/activity")).json()["items"]
     assert {"booking.created", "booking.updated", "booking.deleted", "payment.succeeded"} <= {
         line["kind"] for line in activity
     }

@@ -40,13 +40,13 @@ STATE = text(
     SELECT json_build_object(
         'totals', (SELECT json_agg(json_build_array(user_id, total_bookings, currencies, first_booking_date,
                                                     last_booking_date, last_activity_date) ORDER BY user_id)
-                   FROM generation_1.user_totals),
+                   FROM announced_totals),
         'activity', (SELECT json_agg(json_build_array(event_id, user_id, kind) ORDER BY event_id)
                      FROM generation_1.activity))
     """
 )
-TABLES = "journal, event_log, outbox, generation_1.booking_fact, generation_1.payment_fact, "
-WIPE = text(f"TRUNCATE {TABLES} generation_1.currency_totals, generation_1.user_totals, generation_1.activity")
+TABLES = "booking_fact", "payment_fact", "merge_fact", "currency_totals", "activity"
+WIPE = text(f"TRUNCATE journal, event_log, outbox, announced_totals, {', '.join(f'generation_1.{t}' for t in TABLES)}")
 
 
 async def state_after(engine: AsyncEngine, events: list[Event], group: int) -> Any:

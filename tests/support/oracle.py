@@ -17,7 +17,7 @@ CUSTOMERS_SQL = """
 """
 PROJECTED = """
     SELECT user_id::text, total_bookings, currencies, first_booking_date, last_booking_date
-    FROM generation_1.user_totals WHERE total_bookings > 0
+    FROM announced_totals WHERE total_bookings > 0
 """
 
 # Who consumes which types, and where it records their ids.

@@ -1,59 +1,64 @@
-"""The read API: a user's totals and activity."""
+"""The read API: totals and activity of users. A merged user is answered for by whom it counts as."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, HTTPException, Query
-from pydantic import BaseModel
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.contracts import UserTotalsSnapshot
-from stats.projector import enter_reading
+from stats.schemas import Activity, ActivityPage, cursor_of, read_cursor
+from stats.service import read
 
-_TOTALS = text("SELECT * FROM user_totals WHERE user_id = :user_id")
-_ACTIVITY = text(
-    """
-    SELECT event_id, kind, time, booking_id, payment_id, amount, currency FROM activity
-    WHERE user_id = :user_id ORDER BY time DESC, event_id DESC LIMIT :limit
-    """
-)
-
-
-class Activity(BaseModel):
-    """One thing that happened. ``amount`` is in major units for bookings, minor units for payments."""
-
-    event_id: UUID
-    kind: str
-    time: datetime
-    booking_id: str | None
-    payment_id: str | None
-    amount: Decimal | None
-    currency: str | None
+MOST_USERS = 500
 
 
 def create_router(engine: AsyncEngine) -> APIRouter:
     """Return the routes."""
     router = APIRouter(prefix="/api/users", tags=["statistics"])
 
+    @router.get("/totals")
+    async def totals_by_ids(
+        ids: Annotated[list[UUID], Query(description="Repeat for each user", min_length=1, max_length=MOST_USERS)],
+    ) -> dict[UUID, UserTotalsSnapshot]:
+        """Return totals by the ids asked for; users of whom nothing is known are absent."""
+        return dict(await read.totals(engine, set(ids)))
+
     @router.get("/{user_id}/totals", responses={404: {"description": "No such user"}})
     async def totals(user_id: UUID) -> UserTotalsSnapshot:
         """Return a user's totals, per currency."""
-        async with engine.connect() as connection:
-            await enter_reading(connection)
-            row = (await connection.execute(_TOTALS, {"user_id": user_id})).mappings().one_or_none()
-        if row is None:
+        found = await read.totals(engine, {user_id})
+        if user_id not in found:
             raise HTTPException(404, f"nothing is known of user {user_id}")
-        return UserTotalsSnapshot.model_validate({**row, "user_id": str(user_id)})
+        return found[user_id]
 
-    @router.get("/{user_id}/activity")
-    async def activity(user_id: UUID, limit: Annotated[int, Query(ge=1, le=500)] = 50) -> list[Activity]:
-        """Return what happened to a user, newest first."""
-        async with engine.connect() as connection:
-            await enter_reading(connection)
-            rows = (await connection.execute(_ACTIVITY, {"user_id": user_id, "limit": limit})).mappings()
-            return [Activity.model_validate(dict(row)) for row in rows]
+    @router.get("/{user_id}/activity", responses={422: {"description": "Not a cursor of ours"}})
+    async def activity(
+        user_id: UUID,
+        kind: Annotated[list[str] | None, Query(description="Only these event types; repeatable")] = None,
+        since: datetime | None = None,
+        until: Annotated[datetime | None, Query(description="Exclusive")] = None,
+        after: Annotated[str | None, Query(description="`next` of the page before")] = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    ) -> ActivityPage:
+        """Return what happened to a user, newest first, page by page."""
+        wanted = read.Wanted(kind, _aware(since), _aware(until), _position(after), limit + 1)
+        rows = await read.activity(engine, user_id, wanted)
+        items = [Activity.model_validate(dict(row)) for row in rows]
+        more = len(items) > limit
+        return ActivityPage(items=items[:limit], next=cursor_of(items[limit - 1]) if more else None)
 
     return router
+
+
+def _aware(time: datetime | None) -> datetime | None:
+    """A time without a zone is of this machine's."""
+    return time.astimezone() if time and time.tzinfo is None else time
+
+
+def _position(cursor: str | None) -> tuple[datetime, UUID] | None:
+    try:
+        return read_cursor(cursor) if cursor else None
+    except ValueError:
+        raise HTTPException(422, "not a cursor of ours") from None

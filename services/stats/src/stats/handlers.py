@@ -13,7 +13,7 @@ TYPES = frozenset(journal.KEPT)
 
 
 class JournalHandler:
-    """Appends to the journal, which is also the inbox, and applies the same rows to the live projection."""
+    """Appends to the journal, which is also the inbox, and applies the same rows to the live generation."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -26,7 +26,7 @@ class JournalHandler:
         return await journal.append(connection, events)
 
     async def apply(self, connection: AsyncConnection, group: Group) -> None:
-        numbers = await journal.numbers_of(connection, group.events)
-        await projector.enter_live_generation(connection)
-        changed = await projector.apply_slice(connection, numbers)
+        window = await projector.enter_live(connection)
+        touched = await projector.apply(connection, window, types={event.type for event in group.events})
+        changed = await projector.announce(connection, touched)
         await event_log.append(connection, self._source, [row.event() for row in changed], bulk=group.bulk)

@@ -25,5 +25,16 @@ class BookingLinkSnapshot(Snapshot):
     user_id: str
 
 
+class UserMergeSnapshot(Snapshot):
+    """Whom a user counts as. Subject: the merged user's id; ``merged_into`` is null once unmerged.
+
+    ``sequence`` counts the versions of the user's merge state; chains are allowed, readers follow them to the end.
+    """
+
+    user_id: str
+    merged_into: str | None = None
+
+
 register(UserSnapshot, "user.registered", "user.updated")
 register(BookingLinkSnapshot, "user.booking_linked")
+register(UserMergeSnapshot, "user.merged", "user.unmerged")

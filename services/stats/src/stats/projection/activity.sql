@@ -1,29 +1,11 @@
--- One row per event that concerns a user. A row whose booking is not linked yet waits without a user, and
--- follows the booking when it is linked or linked anew.
-WITH slice AS (
-    SELECT event_id, type, subject, time, data FROM journal WHERE seq = ANY(CAST(:numbers AS bigint[]))
-), relinked AS (
-    UPDATE activity a SET user_id = f.user_id
-    FROM booking_fact f
-    WHERE f.booking_id IN (SELECT subject FROM slice WHERE type = 'user.booking_linked')
-      AND a.booking_id = f.booking_id
-      AND a.user_id IS DISTINCT FROM f.user_id
-    RETURNING a.user_id
-), added AS (
-    INSERT INTO activity (event_id, user_id, kind, time, booking_id, payment_id, amount, currency)
-    SELECT
-        s.event_id,
-        CASE WHEN s.type IN ('user.registered', 'user.updated') THEN CAST(s.subject AS uuid) ELSE f.user_id END,
-        s.type,
-        s.time,
-        s.data ->> 'booking_id',
-        s.data ->> 'payment_id',
-        CAST(coalesce(s.data ->> 'final_amount', s.data ->> 'received') AS numeric),
-        s.data ->> 'currency'
-    FROM slice s LEFT JOIN booking_fact f ON f.booking_id = s.data ->> 'booking_id'
-    ON CONFLICT (event_id) DO NOTHING
+-- One line per event of the slice; what else it says is in the journal. A line whose booking is not linked yet waits without a user.
+WITH added AS (
+    INSERT INTO activity (user_id, time, event_id, kind, booking_id)
+    SELECT CASE WHEN j.booking_id IS NULL THEN j.user_id ELSE f.user_id END, j.time, j.event_id, j.type, j.booking_id
+    FROM journal j LEFT JOIN booking_fact f ON f.booking_id = j.booking_id
+    WHERE (j.xid, j.seq) > (CAST(CAST(:after_xid AS text) AS xid8), CAST(:after_seq AS bigint))
+      AND (j.xid, j.seq) <= (CAST(CAST(:to_xid AS text) AS xid8), CAST(:to_seq AS bigint))
+      AND j.fault IS NULL
     RETURNING user_id
 )
-SELECT user_id FROM relinked WHERE user_id IS NOT NULL
-UNION
-SELECT user_id FROM added WHERE user_id IS NOT NULL
+SELECT DISTINCT user_id FROM added WHERE :report AND user_id IS NOT NULL

@@ -1,54 +1,69 @@
 -- Bookings and links of the slice become facts, and what they add to their users' totals is moved by the
 -- difference. A fact holds two parts, each guarded by its own sequence: the booking, and the link to its user.
--- `before` reads the facts as they were when the statement began; the apply lock keeps others out.
-WITH slice AS (
-    SELECT type, subject, sequence, time, data FROM journal WHERE seq = ANY(CAST(:numbers AS bigint[]))
-), booking AS (
+-- Every part of the statement reads the tables as they were when it began, and the apply lock keeps others out: so rows
+-- found by the join may be updated by their place, and rows not found inserted, without asking again.
+WITH booking AS (
     SELECT DISTINCT ON (subject)
-        subject AS booking_id,
-        sequence,
-        type <> 'booking.deleted' AS present,
-        CAST(data ->> 'final_amount' AS numeric) AS amount,
-        data ->> 'currency' AS currency,
-        coalesce(CAST(data ->> 'created_at' AS timestamptz), time) AS created_at
-    FROM slice WHERE type LIKE 'booking.%'
+        subject AS booking_id, sequence, type <> 'booking.deleted' AS present, amount, currency,
+        coalesce(created_at, time) AS created_at
+    FROM journal
+    WHERE (xid, seq) > (CAST(CAST(:after_xid AS text) AS xid8), CAST(:after_seq AS bigint))
+      AND (xid, seq) <= (CAST(CAST(:to_xid AS text) AS xid8), CAST(:to_seq AS bigint))
+      AND fault IS NULL
+      AND type IN ('booking.created', 'booking.updated', 'booking.deleted')
     ORDER BY subject, sequence DESC
 ), link AS (
-    SELECT DISTINCT ON (subject) subject AS booking_id, sequence, CAST(data ->> 'user_id' AS uuid) AS user_id
-    FROM slice WHERE type = 'user.booking_linked'
+    SELECT DISTINCT ON (subject) subject AS booking_id, sequence AS link_sequence, user_id
+    FROM journal
+    WHERE (xid, seq) > (CAST(CAST(:after_xid AS text) AS xid8), CAST(:after_seq AS bigint))
+      AND (xid, seq) <= (CAST(CAST(:to_xid AS text) AS xid8), CAST(:to_seq AS bigint))
+      AND fault IS NULL
+      AND type = 'user.booking_linked'
     ORDER BY subject, sequence DESC
-), before AS (
-    SELECT f.* FROM booking_fact f
-    WHERE f.booking_id IN (SELECT booking_id FROM booking UNION SELECT booking_id FROM link)
-), after AS (
-    INSERT INTO booking_fact AS f
-        (booking_id, sequence, present, amount, currency, created_at, link_sequence, user_id)
-    SELECT booking_id, coalesce(b.sequence, 0), coalesce(b.present, false), b.amount, b.currency, b.created_at,
-           coalesce(l.sequence, 0), l.user_id
-    FROM booking b FULL JOIN link l USING (booking_id)
-    ON CONFLICT (booking_id) DO UPDATE SET
-        sequence   = greatest(f.sequence, excluded.sequence),
-        present    = CASE WHEN excluded.sequence > f.sequence THEN excluded.present    ELSE f.present    END,
-        amount     = CASE WHEN excluded.sequence > f.sequence THEN excluded.amount     ELSE f.amount     END,
-        currency   = CASE WHEN excluded.sequence > f.sequence THEN excluded.currency   ELSE f.currency   END,
-        created_at = CASE WHEN excluded.sequence > f.sequence THEN excluded.created_at ELSE f.created_at END,
-        link_sequence = greatest(f.link_sequence, excluded.link_sequence),
-        user_id = CASE WHEN excluded.link_sequence > f.link_sequence THEN excluded.user_id ELSE f.user_id END
-    RETURNING *
-), difference AS (
+), incoming AS (
+    SELECT booking_id, coalesce(sequence, 0) AS sequence, coalesce(present, false) AS present, amount, currency,
+           created_at, coalesce(link_sequence, 0) AS link_sequence, user_id
+    FROM booking FULL JOIN link USING (booking_id)
+), merged AS MATERIALIZED (
+    SELECT booking_id,
+           f.ctid AS place, f.present AS old_present, f.amount AS old_amount, f.currency AS old_currency,
+           f.user_id AS old_user_id,
+           greatest(f.sequence, i.sequence) AS sequence,
+           CASE WHEN f.sequence >= i.sequence THEN f.present    ELSE i.present    END AS present,
+           CASE WHEN f.sequence >= i.sequence THEN f.amount     ELSE i.amount     END AS amount,
+           CASE WHEN f.sequence >= i.sequence THEN f.currency   ELSE i.currency   END AS currency,
+           CASE WHEN f.sequence >= i.sequence THEN f.created_at ELSE i.created_at END AS created_at,
+           greatest(f.link_sequence, i.link_sequence) AS link_sequence,
+           CASE WHEN f.link_sequence >= i.link_sequence THEN f.user_id ELSE i.user_id END AS user_id
+    FROM incoming i LEFT JOIN booking_fact f USING (booking_id)
+    WHERE f.booking_id IS NULL OR i.sequence > f.sequence OR i.link_sequence > f.link_sequence
+), inserted AS (
+    INSERT INTO booking_fact (booking_id, sequence, present, amount, currency, created_at, link_sequence, user_id)
+    SELECT booking_id, sequence, present, amount, currency, created_at, link_sequence, user_id
+    FROM merged WHERE place IS NULL
+), updated AS (
+    UPDATE booking_fact f
+    SET sequence = m.sequence, present = m.present, amount = m.amount, currency = m.currency,
+        created_at = m.created_at, link_sequence = m.link_sequence, user_id = m.user_id
+    FROM merged m WHERE f.ctid = m.place
+), difference AS MATERIALIZED (
     SELECT user_id, currency, sum(bookings) AS bookings, sum(spent) AS spent
     FROM (
-        SELECT user_id, currency, 1 AS bookings, coalesce(amount, 0) AS spent FROM after
+        SELECT user_id, currency, 1 AS bookings, coalesce(amount, 0) AS spent FROM merged
         WHERE present AND user_id IS NOT NULL
         UNION ALL
-        SELECT user_id, currency, -1, -coalesce(amount, 0) FROM before
-        WHERE present AND user_id IS NOT NULL
+        SELECT old_user_id, old_currency, -1, -coalesce(old_amount, 0) FROM merged
+        WHERE old_present AND old_user_id IS NOT NULL
     ) AS contribution
     GROUP BY user_id, currency
+), current AS MATERIALIZED (
+    SELECT d.*, t.ctid AS place FROM difference d LEFT JOIN currency_totals t USING (user_id, currency)
+), opened AS (
+    INSERT INTO currency_totals (user_id, currency, bookings, spent)
+    SELECT user_id, currency, bookings, spent FROM current WHERE place IS NULL
+), moved AS (
+    UPDATE currency_totals t
+    SET bookings = t.bookings + c.bookings, spent = t.spent + c.spent
+    FROM current c WHERE t.ctid = c.place
 )
-INSERT INTO currency_totals AS t (user_id, currency, bookings, spent)
-SELECT user_id, currency, bookings, spent FROM difference
-ON CONFLICT (user_id, currency) DO UPDATE SET
-    bookings = t.bookings + excluded.bookings,
-    spent = t.spent + excluded.spent
-RETURNING user_id
+SELECT user_id FROM difference WHERE :report

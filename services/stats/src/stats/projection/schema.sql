@@ -1,57 +1,54 @@
--- One generation's tables, created inside a schema of its own.
+-- One generation's tables, created inside a schema of its own. Their indexes are in indexes.sql: a rebuild makes
+-- them when the bulk is in.
 CREATE TABLE booking_fact (
-    booking_id     text PRIMARY KEY,
+    booking_id     text COLLATE "C" NOT NULL,
     sequence       bigint NOT NULL,
     present        boolean NOT NULL,
     amount         numeric,
-    currency       text,
+    currency       text COLLATE "C",
     created_at     timestamptz,
     link_sequence  bigint NOT NULL,
     user_id        uuid
 );
-CREATE INDEX booking_fact_user ON booking_fact (user_id, created_at) WHERE present;
 
 CREATE TABLE payment_fact (
-    payment_id  text PRIMARY KEY,
+    payment_id  text COLLATE "C" NOT NULL,
     sequence    bigint NOT NULL,
-    booking_id  text,
-    currency    text NOT NULL,
+    booking_id  text COLLATE "C",
+    currency    text COLLATE "C" NOT NULL,
     received    numeric NOT NULL,
     refunded    numeric NOT NULL,
+    disputed    numeric NOT NULL,
     user_id     uuid
 );
-CREATE INDEX payment_fact_booking ON payment_fact (booking_id);
 
--- Sums per user and currency, moved by differences. Paid and refunded are minor units.
+-- Who was merged into whom, as last told; and the person each of them therefore counts for. Only users that ever
+-- took part in a merge are here: everybody else is canonical.
+CREATE TABLE merge_fact (
+    user_id      uuid PRIMARY KEY,
+    sequence     bigint NOT NULL,
+    merged_into  uuid,
+    canonical    uuid NOT NULL
+);
+CREATE INDEX merge_fact_canonical ON merge_fact (canonical);
+
+-- Sums per user (before merges) and currency, moved by differences. Paid, refunded and disputed are minor units.
 CREATE TABLE currency_totals (
-    user_id   uuid,
-    currency  text,
+    user_id   uuid NOT NULL,
+    currency  text COLLATE "C" NOT NULL,
     bookings  bigint NOT NULL DEFAULT 0,
     spent     numeric NOT NULL DEFAULT 0,
     paid      numeric NOT NULL DEFAULT 0,
     refunded  numeric NOT NULL DEFAULT 0,
-    PRIMARY KEY (user_id, currency)
+    disputed  numeric NOT NULL DEFAULT 0
 );
 
-CREATE TABLE user_totals (
-    user_id             uuid PRIMARY KEY,
-    sequence            bigint NOT NULL,
-    total_bookings      bigint NOT NULL,
-    currencies          jsonb NOT NULL,
-    first_booking_date  timestamptz,
-    last_booking_date   timestamptz,
-    last_activity_date  timestamptz
-);
-
+-- One line per event that concerns a user (before merges), without a user while its booking is not linked. The rest
+-- of the line stands in the journal.
 CREATE TABLE activity (
-    event_id    uuid PRIMARY KEY,
     user_id     uuid,
-    kind        text NOT NULL,
     time        timestamptz NOT NULL,
-    booking_id  text,
-    payment_id  text,
-    amount      numeric,
-    currency    text
+    event_id    uuid NOT NULL,
+    kind        text COLLATE "C" NOT NULL,
+    booking_id  text COLLATE "C"
 );
-CREATE INDEX activity_user ON activity (user_id, time, event_id);
-CREATE INDEX activity_booking ON activity (booking_id);

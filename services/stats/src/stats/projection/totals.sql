@@ -1,38 +1,47 @@
--- The totals of the touched users, zero included. Sums are kept by difference; dates come from the ends of an
--- index, so a user with a hundred thousand bookings costs as little as any other.
--- Only a row that changed is written and returned: nothing is announced that says nothing new.
-INSERT INTO user_totals AS t
-    (user_id, sequence, total_bookings, currencies, first_booking_date, last_booking_date, last_activity_date)
-SELECT u.user_id, 1, coalesce(c.bookings, 0), coalesce(c.currencies, '[]'), first.created_at, last.created_at, latest.time
-FROM unnest(CAST(:users AS uuid[])) AS u (user_id)
-LEFT JOIN LATERAL (
-    SELECT sum(bookings) AS bookings,
+-- The totals of the asked users, and of those they were merged into, as the generation has them: each counts for itself and for everybody merged into it;
+-- a merged user has none of its own. Sums were kept by difference and dates come from the ends of an index, so a
+-- user with a hundred thousand bookings costs as little as any other.
+WITH wanted AS (
+    SELECT user_id FROM unnest(CAST(:users AS uuid[])) AS asked (user_id)
+    UNION
+    SELECT canonical FROM merge_fact WHERE user_id = ANY(CAST(:users AS uuid[]))
+), member AS MATERIALIZED (
+    SELECT w.user_id AS canonical, w.user_id FROM wanted w LEFT JOIN merge_fact m USING (user_id)
+    WHERE m.canonical IS NULL OR m.canonical = w.user_id
+    UNION ALL
+    SELECT m.canonical, m.user_id FROM wanted w JOIN merge_fact m ON m.canonical = w.user_id
+    WHERE m.user_id <> m.canonical
+), sums AS (
+    SELECT m.canonical, t.currency, sum(t.bookings) AS bookings, sum(t.spent) AS spent, sum(t.paid) AS paid,
+           sum(t.refunded) AS refunded, sum(t.disputed) AS disputed
+    FROM member m JOIN currency_totals t USING (user_id)
+    GROUP BY m.canonical, t.currency
+    HAVING (sum(t.bookings), sum(t.spent), sum(t.paid), sum(t.refunded), sum(t.disputed)) <> (0, 0, 0, 0, 0)
+), money AS (
+    SELECT canonical, sum(bookings) AS bookings,
            jsonb_agg(jsonb_build_object(
                'currency', currency,
                'total_spent', amount_text(spent, currency),
                'total_paid', minor_text(paid, currency),
-               'total_refunded', minor_text(refunded, currency)
+               'total_refunded', minor_text(refunded, currency),
+               'total_disputed', minor_text(disputed, currency),
+               'net_paid', minor_text(paid - refunded - disputed, currency)
            ) ORDER BY currency) AS currencies
-    FROM currency_totals
-    WHERE user_id = u.user_id AND (bookings, spent, paid, refunded) <> (0, 0, 0, 0)
-) AS c ON true
-LEFT JOIN LATERAL (
-    SELECT created_at FROM booking_fact WHERE user_id = u.user_id AND present ORDER BY created_at LIMIT 1
-) AS first ON true
-LEFT JOIN LATERAL (
-    SELECT created_at FROM booking_fact WHERE user_id = u.user_id AND present ORDER BY created_at DESC LIMIT 1
-) AS last ON true
-LEFT JOIN LATERAL (
-    SELECT time FROM activity WHERE user_id = u.user_id ORDER BY time DESC LIMIT 1
-) AS latest ON true
-ON CONFLICT (user_id) DO UPDATE SET
-    sequence = t.sequence + 1,
-    total_bookings = excluded.total_bookings,
-    currencies = excluded.currencies,
-    first_booking_date = excluded.first_booking_date,
-    last_booking_date = excluded.last_booking_date,
-    last_activity_date = excluded.last_activity_date
-WHERE (t.total_bookings, t.currencies, t.first_booking_date, t.last_booking_date, t.last_activity_date)
-    IS DISTINCT FROM (excluded.total_bookings, excluded.currencies, excluded.first_booking_date,
-                      excluded.last_booking_date, excluded.last_activity_date)
-RETURNING user_id, sequence, total_bookings, currencies, first_booking_date, last_booking_date, last_activity_date
+    FROM sums GROUP BY canonical
+), dates AS (
+    SELECT m.canonical,
+           min((SELECT min(f.created_at) FROM booking_fact f WHERE f.user_id = m.user_id AND f.present)) AS first_booking,
+           max((SELECT max(f.created_at) FROM booking_fact f WHERE f.user_id = m.user_id AND f.present)) AS last_booking,
+           max((SELECT max(a.time) FROM activity a WHERE a.user_id = m.user_id)) AS last_activity
+    FROM member m GROUP BY m.canonical
+)
+SELECT w.user_id,
+       coalesce((SELECT m.canonical FROM merge_fact m WHERE m.user_id = w.user_id), w.user_id) AS canonical,
+       CAST(coalesce(money.bookings, 0) AS bigint) AS total_bookings,
+       coalesce(money.currencies, '[]') AS currencies,
+       dates.first_booking AS first_booking_date,
+       dates.last_booking AS last_booking_date,
+       dates.last_activity AS last_activity_date
+FROM wanted w
+LEFT JOIN money ON money.canonical = w.user_id
+LEFT JOIN dates ON dates.canonical = w.user_id

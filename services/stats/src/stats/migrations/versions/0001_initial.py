@@ -1,4 +1,4 @@
-"""The journal, and the first generation of the projection."""
+"""The journal, what was announced, rebuilds, and the first generation of the projection."""
 
 from importlib import resources
 
@@ -9,32 +9,133 @@ from shared import money, tables
 revision = "0001"
 down_revision = None
 
-STATEMENTS = [
-    *tables.EVENT_LOG,
-    *tables.DEAD_LETTER,
-    """
-    CREATE TABLE journal (
-        seq       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        xid       xid8 NOT NULL DEFAULT pg_current_xact_id(),
-        event_id  uuid NOT NULL UNIQUE,
-        type      text NOT NULL,
-        subject   text NOT NULL,
-        sequence  bigint NOT NULL,
-        time      timestamptz NOT NULL,
-        data      jsonb NOT NULL
-    )
-    """,
-    "CREATE INDEX journal_xid_seq ON journal (xid, seq)",
-    # Which schema readers and live applies use. Exactly one is live.
+
+def _read(name: str) -> str:
+    return (resources.files("stats.projection") / f"{name}.sql").read_text()
+
+
+TABLES = [
+    # Which schema readers and live applies use: exactly one is live. `cursor` is how far one that is being built has
+    # come in the journal; `position` is what a retired one had applied, so that a rollback can bring it up to date.
     """
     CREATE TABLE generation (
         schema      text PRIMARY KEY,
         live        boolean NOT NULL,
-        created_at  timestamptz NOT NULL DEFAULT now()
+        created_at  timestamptz NOT NULL DEFAULT now(),
+        live_since  timestamptz,
+        retired_at  timestamptz,
+        position    pg_snapshot,
+        cursor_xid  xid8 NOT NULL DEFAULT '0',
+        cursor_seq  bigint NOT NULL DEFAULT 0
     )
     """,
     "CREATE UNIQUE INDEX generation_live ON generation (live) WHERE live",
-    "INSERT INTO generation (schema, live) VALUES ('generation_1', true)",
+    "INSERT INTO generation (schema, live, live_since) VALUES ('generation_1', true, now())",
+    "CREATE SEQUENCE generation_number START 2",
+    # What `user_totals.changed` last said of each user. It belongs to no generation, so a switch announces exactly
+    # what differs, and the sequence goes on.
+    """
+    CREATE TABLE announced_totals (
+        user_id             uuid PRIMARY KEY,
+        sequence            bigint NOT NULL,
+        total_bookings      bigint NOT NULL,
+        currencies          jsonb NOT NULL,
+        first_booking_date  timestamptz,
+        last_booking_date   timestamptz,
+        last_activity_date  timestamptz
+    ) WITH (fillfactor = 80)
+    """,
+    # Users to look at again after a switch: struck off as their totals are announced, or found unchanged.
+    "CREATE TABLE to_announce (user_id uuid PRIMARY KEY)",
+    # One row per rebuild ever started; who works on it holds the rebuild lock. `wish` is what an operator asks of it.
+    """
+    CREATE TABLE rebuild (
+        id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        purpose       text NOT NULL CHECK (purpose IN ('switch', 'dry-run', 'verify', 'as-of', 'user')),
+        schema        text NOT NULL,
+        phase         text NOT NULL,
+        state         text NOT NULL CHECK (state IN ('running', 'done', 'cancelled', 'failed')),
+        wish          text NOT NULL DEFAULT 'run' CHECK (wish IN ('run', 'pause', 'cancel')),
+        rate          integer,
+        as_of         timestamptz,
+        user_id       uuid,
+        operator      text NOT NULL,
+        until_xid     xid8 NOT NULL DEFAULT '0',
+        until_seq     bigint NOT NULL DEFAULT 0,
+        events        bigint NOT NULL DEFAULT 0,
+        done          bigint NOT NULL DEFAULT 0,
+        worked        double precision NOT NULL DEFAULT 0,
+        differences   bigint,
+        switch_ms     double precision,
+        problem       text,
+        started_at    timestamptz NOT NULL DEFAULT now(),
+        updated_at    timestamptz NOT NULL DEFAULT now(),
+        finished_at   timestamptz
+    )
+    """,
+    "CREATE UNIQUE INDEX rebuild_running ON rebuild (state) WHERE state = 'running'",
+    # Every user whose totals a rebuild found different, with both.
+    """
+    CREATE TABLE rebuild_difference (
+        rebuild_id  bigint NOT NULL REFERENCES rebuild ON DELETE CASCADE,
+        user_id     uuid NOT NULL,
+        live        jsonb NOT NULL,
+        rebuilt     jsonb NOT NULL,
+        PRIMARY KEY (rebuild_id, user_id)
+    )
+    """,
+]
+
+FUNCTIONS = [
+    # The smallest uuid7 of a moment: what partitions of the journal are bounded by.
+    """
+    CREATE FUNCTION public.uuid7_floor(moment timestamptz) RETURNS uuid
+    LANGUAGE sql STABLE PARALLEL SAFE RETURN
+        CAST(rpad(lpad(to_hex(CAST(floor(extract(epoch FROM moment) * 1000) AS bigint)), 12, '0'), 32, '0') AS uuid)
+    """,
+    # Partitions for every month from the newest one there is to `ahead` months from now; what waited in the default
+    # partition moves in. Everything before the first month has one partition, ids that are no uuid7 the default one.
+    """
+    CREATE FUNCTION public.extend_journal(ahead integer) RETURNS void LANGUAGE plpgsql AS $$
+    DECLARE
+        month  timestamptz;
+        name   text;
+        low    uuid;
+        high   uuid;
+    BEGIN
+        PERFORM pg_advisory_xact_lock(7301955006);
+        SELECT to_timestamp(max(substr(relname, 9)) || '-01 00 +00', 'YYYY_MM-DD HH24 TZH') + interval '1 month'
+        INTO month FROM pg_class WHERE relname ~ '^journal_[0-9]{4}_[0-9]{2}$' AND relkind = 'r';
+        IF month IS NULL THEN
+            month := date_trunc('month', now(), 'UTC');
+            EXECUTE format('CREATE TABLE public.journal_before PARTITION OF public.journal
+                            FOR VALUES FROM (MINVALUE) TO (%L)', public.uuid7_floor(month));
+            CREATE TABLE public.journal_other PARTITION OF public.journal DEFAULT;
+        END IF;
+        WHILE month <= now() + make_interval(months => ahead) LOOP
+            name := 'journal_' || to_char(month AT TIME ZONE 'UTC', 'YYYY_MM');
+            low := public.uuid7_floor(month);
+            month := (month AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC';
+            high := public.uuid7_floor(month);
+            EXECUTE format('CREATE TABLE public.%I (LIKE public.journal INCLUDING ALL)', name);
+            PERFORM public.move_journal('public.journal_other', 'public.' || name, low, high);
+            EXECUTE format('ALTER TABLE public.journal ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+                           name, low, high);
+        END LOOP;
+    END $$
+    """,
+    """
+    CREATE FUNCTION public.move_journal(source regclass, target regclass, low uuid, high uuid) RETURNS void
+    LANGUAGE plpgsql AS $$
+    DECLARE
+        columns text := (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+                         WHERE attrelid = target AND attnum > 0 AND NOT attisdropped AND attgenerated = '');
+    BEGIN
+        EXECUTE format('WITH moved AS (DELETE FROM %s WHERE event_id >= %L AND event_id < %L RETURNING %s)
+                        INSERT INTO %s (%s) SELECT %s FROM moved',
+                       source, low, high, columns, target, columns, columns);
+    END $$
+    """,
     # Decimals of a currency on Stripe's wire; generated from the one table of them, in shared.money.
     f"""
     CREATE FUNCTION public.currency_exponent(currency text) RETURNS integer
@@ -54,18 +155,26 @@ STATEMENTS = [
     LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
         public.amount_text(minor / power(10::numeric, public.currency_exponent(currency)), currency)
     """,
-    "CREATE SCHEMA generation_1",
-    "SET LOCAL search_path TO generation_1, public",
-    (resources.files("stats.projection") / "schema.sql").read_text(),
-    "SET LOCAL search_path TO public",
 ]
+
+FIRST_GENERATION = ["CREATE SCHEMA generation_1", "SET LOCAL search_path TO generation_1, public"]
 
 
 def upgrade() -> None:
-    for statement in STATEMENTS:
-        for part in statement.split(";\n"):
-            if part.strip():
-                op.execute(part)
+    for statement in [*tables.EVENT_LOG, *tables.DEAD_LETTER]:
+        op.execute(statement)
+    _run(_read("journal"))
+    for statement in [*TABLES, *FUNCTIONS, "SELECT public.extend_journal(2)", *FIRST_GENERATION]:
+        op.execute(statement)
+    _run(_read("schema"))
+    _run(_read("indexes"))
+    op.execute("SET LOCAL search_path TO public")
+
+
+def _run(script: str) -> None:
+    for statement in script.split(";\n"):
+        if statement.strip():
+            op.execute(statement)
 
 
 def downgrade() -> None:

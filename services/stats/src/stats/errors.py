@@ -1,0 +1,19 @@
+"""Named failures."""
+
+from shared.errors import PermanentError
+
+
+class FutureTimestamp(PermanentError):
+    """The event claims to have happened more than a day from now: a clock is wrong. Requeue it once mended."""
+
+
+class RebuildRunning(Exception):
+    """Somebody is rebuilding already; the message says who, since when and how far."""
+
+
+class NoGeneration(Exception):
+    """There is no generation to go back to."""
+
+
+class JournalNeeded(Exception):
+    """That part of the journal is still needed; the message says by what."""

@@ -1,0 +1,1 @@
+"""Use cases: reading, and everything operators do with generations of the projection and with the journal."""
