@@ -63,10 +63,22 @@ def registered(user_id: str, sequence: int = 1) -> Event:
     return event(f"user.{kind}", user_id, sequence, data, source="/users")
 
 
+def merged(user_id: str, into: str | None, sequence: int = 1) -> Event:
+    """Return a merge of a user into another, or with ``None`` its undoing."""
+    kind = "unmerged" if into is None else "merged"
+    return event(f"user.{kind}", user_id, sequence, {"user_id": user_id, "merged_into": into}, source="/users")
+
+
 def payment(
-    payment_id: str, booking_id: str | None, sequence: int = 1, *, received: int = 6750, refunded: int = 0
+    payment_id: str,
+    booking_id: str | None,
+    sequence: int = 1,
+    *,
+    received: int = 6750,
+    refunded: int = 0,
+    disputed: int = 0,
 ) -> Event:
-    """Return a payment that succeeded, refunded in part when said."""
+    """Return a payment that succeeded, refunded or disputed in part when said."""
     data = {
         "payment_id": payment_id,
         "booking_id": booking_id,
@@ -75,7 +87,8 @@ def payment(
         "amount": received,
         "received": received,
         "refunded": refunded,
+        "disputed": disputed,
         "created_at": EPOCH.isoformat(),
     }
-    kind = "refunded" if refunded else "succeeded"
+    kind = "disputed" if disputed else "refunded" if refunded else "succeeded"
     return event(f"payment.{kind}", payment_id, sequence, data, source="/payments")

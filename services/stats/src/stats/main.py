@@ -6,6 +6,7 @@ from shared.service import Service
 from shared.web import create_app as create_web_app
 from stats import api
 from stats.handlers import JournalHandler
+from stats.service.upkeep import look_after
 from stats.settings import Settings
 
 NAME = "stats"
@@ -21,6 +22,7 @@ def create_service(settings: Settings) -> Service:
         bindings=BINDINGS,
         publishes=PUBLISHES,
         handler=lambda service: JournalHandler(service.source),
+        background={"upkeep": look_after},
     )
 
 

@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, TextClause, text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contracts import CurrencyTotals, UserTotalsSnapshot
@@ -30,7 +30,7 @@ _LIVE = text(
     """  # noqa: S608 - constants of ours
 )
 _READ = text(f"SELECT set_config('search_path', schema || ',public', true), {_FEW} FROM generation WHERE live")  # noqa: S608
-_ENTER_FEW = text(f"SELECT set_config('search_path', :path, true), {_FEW}")  # noqa: S608
+_ENTER_FEW = text(f"SELECT set_config('search_path', :path, true), {_FEW}")
 # A slice of many rows is joined by hashing: memory is bounded by work_mem, the rest goes to temporary files. A commit
 # need not reach the disk at once, because cursor and effect are lost or kept together.
 _ENTER_MANY = text(

@@ -13,9 +13,9 @@ WITH RECURSIVE connected AS (
     SELECT s.start, c.merged_into FROM step s JOIN connected c ON c.user_id = s.reached WHERE c.merged_into IS NOT NULL
 ), ending AS (
     SELECT s.start, coalesce(
-        min(s.reached) FILTER (WHERE c.merged_into IS NULL),
-        min(s.reached) FILTER (WHERE EXISTS (
-            SELECT FROM step circle WHERE circle.start = s.reached AND circle.reached = s.reached))
+        (array_agg(s.reached) FILTER (WHERE c.merged_into IS NULL))[1],
+        (array_agg(s.reached ORDER BY s.reached) FILTER (WHERE EXISTS (
+            SELECT FROM step circle WHERE circle.start = s.reached AND circle.reached = s.reached)))[1]
     ) AS canonical
     FROM step s JOIN connected c ON c.user_id = s.reached
     GROUP BY s.start

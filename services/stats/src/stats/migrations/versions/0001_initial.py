@@ -45,8 +45,9 @@ TABLES = [
         last_activity_date  timestamptz
     ) WITH (fillfactor = 80)
     """,
-    # Users to look at again after a switch: struck off as their totals are announced, or found unchanged.
-    "CREATE TABLE to_announce (user_id uuid PRIMARY KEY)",
+    # Users whose totals may differ in a generation from what was announced: looked at once it is live, and struck off
+    # as they are announced or found unchanged.
+    "CREATE TABLE to_announce (schema text, user_id uuid, PRIMARY KEY (schema, user_id))",
     # One row per rebuild ever started; who works on it holds the rebuild lock. `wish` is what an operator asks of it.
     """
     CREATE TABLE rebuild (
@@ -54,26 +55,42 @@ TABLES = [
         purpose       text NOT NULL CHECK (purpose IN ('switch', 'dry-run', 'verify', 'as-of', 'user')),
         schema        text NOT NULL,
         phase         text NOT NULL,
-        state         text NOT NULL CHECK (state IN ('running', 'done', 'cancelled', 'failed')),
+        state         text NOT NULL CHECK (state IN ('running', 'done', 'cancelled')),
         wish          text NOT NULL DEFAULT 'run' CHECK (wish IN ('run', 'pause', 'cancel')),
         rate          integer,
         as_of         timestamptz,
-        user_id       uuid,
         operator      text NOT NULL,
-        until_xid     xid8 NOT NULL DEFAULT '0',
-        until_seq     bigint NOT NULL DEFAULT 0,
         events        bigint NOT NULL DEFAULT 0,
-        done          bigint NOT NULL DEFAULT 0,
-        worked        double precision NOT NULL DEFAULT 0,
         differences   bigint,
         switch_ms     double precision,
-        problem       text,
         started_at    timestamptz NOT NULL DEFAULT now(),
-        updated_at    timestamptz NOT NULL DEFAULT now(),
         finished_at   timestamptz
     )
     """,
     "CREATE UNIQUE INDEX rebuild_running ON rebuild (state) WHERE state = 'running'",
+    # The slices of the journal it goes through, and how far each pass over them has come: noted in the transaction
+    # that applied the slice, so a killed rebuild goes on where it was.
+    """
+    CREATE TABLE rebuild_slice (
+        rebuild_id  bigint REFERENCES rebuild ON DELETE CASCADE,
+        number      integer,
+        after_xid   xid8 NOT NULL,
+        after_seq   bigint NOT NULL,
+        to_xid      xid8 NOT NULL,
+        to_seq      bigint NOT NULL,
+        events      bigint NOT NULL,
+        PRIMARY KEY (rebuild_id, number)
+    )
+    """,
+    """
+    CREATE TABLE rebuild_pass (
+        rebuild_id  bigint REFERENCES rebuild ON DELETE CASCADE,
+        name        text,
+        next_slice  integer NOT NULL DEFAULT 0,
+        done        bigint NOT NULL DEFAULT 0,
+        PRIMARY KEY (rebuild_id, name)
+    )
+    """,
     # Every user whose totals a rebuild found different, with both.
     """
     CREATE TABLE rebuild_difference (

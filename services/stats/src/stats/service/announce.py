@@ -1,0 +1,60 @@
+"""After a switch: say ``user_totals.changed`` for the users whose totals differ from what was announced, once each."""
+
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared import event_log
+from stats import projector
+
+PAGE = 200
+
+# Rows belong to a generation and count once that one is live. Locked rows are another process's.
+_TAKE = text(
+    """
+    DELETE FROM public.to_announce WHERE (schema, user_id) IN (
+        SELECT schema, user_id FROM public.to_announce
+        WHERE schema = (SELECT schema FROM public.generation WHERE live)
+        ORDER BY user_id LIMIT :page FOR UPDATE SKIP LOCKED
+    ) RETURNING user_id
+    """
+)
+_ADD = text(
+    """
+    INSERT INTO public.to_announce (schema, user_id)
+    SELECT :schema, user_id FROM unnest(CAST(:users AS uuid[])) AS user_id ON CONFLICT DO NOTHING
+    """
+)
+
+
+_WAITING = text("SELECT EXISTS (SELECT FROM to_announce t JOIN generation g USING (schema) WHERE g.live)")
+
+
+async def look_at(connection: AsyncConnection, schema: str, users: set[UUID]) -> None:
+    """Note users to be looked at once ``schema`` is live."""
+    if users:
+        await connection.execute(_ADD, {"schema": schema, "users": sorted(users)})
+
+
+async def announce_changes(engine: AsyncEngine, source: str) -> int:
+    """Work off the list in short transactions and return how many events were recorded.
+
+    Striking off and recording commit together: no event is doubled or missing, whoever dies. Several may run.
+    """
+    announced = 0
+    while await _anybody_waits(engine):
+        async with engine.begin() as connection:
+            await projector.enter_live(connection)
+            users = set((await connection.execute(_TAKE, {"page": PAGE})).scalars())
+            changed = await projector.announce(connection, users)
+            await event_log.append(connection, source, [row.event() for row in changed], bulk=True)
+        announced += len(changed)
+        if len(users) < PAGE:  # the rest, if any, is in another process's hands
+            break
+    return announced
+
+
+async def _anybody_waits(engine: AsyncEngine) -> bool:
+    async with engine.connect() as connection:
+        return bool((await connection.execute(_WAITING)).scalar_one())

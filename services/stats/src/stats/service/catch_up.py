@@ -1,0 +1,153 @@
+"""Follow the journal until next to nothing is left, then do the rest while applies are locked out, and switch.
+
+Two facts make it exact. Live applies append to the journal and apply under the apply lock, in one transaction: so
+while the lock is held, whatever of the journal is visible is applied to the live generation, and whatever is not will
+be applied to the generation that is live when the lock is free again. And the fenced slices before have missed nothing,
+because they end before the oldest transaction that may still write.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from time import perf_counter
+from uuid import UUID
+
+import sqlalchemy.exc
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.database import is_transient
+from stats import projector
+from stats.projector import Position, Window
+from stats.service import compare, generations, runs
+from stats.service.announce import look_at
+from stats.service.runs import Run
+
+_SLICE = 2_000
+_MOST_UNDER_LOCK = 200
+_MOST_RECHECKED = 100
+_PAUSE_SECONDS = 0.05
+_END = Position("18446744073709551615", projector.LAST_SEQ)
+
+_SLICE_END = text(
+    """
+    SELECT CAST(xid AS text) AS xid, seq FROM (
+        SELECT xid, seq FROM public.journal
+        WHERE (xid, seq) > (CAST(CAST(:xid AS text) AS xid8), :seq) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+        ORDER BY xid, seq LIMIT :slice
+    ) AS slice ORDER BY slice.xid DESC, slice.seq DESC LIMIT 1
+    """
+)
+_LEFT = text(
+    """
+    SELECT count(*) FROM (
+        SELECT FROM public.journal WHERE (xid, seq) > (CAST(CAST(:xid AS text) AS xid8), :seq) LIMIT :most
+    ) AS row
+    """
+)
+# Transactions that were under way when the generation was retired, and have committed since.
+_LATE = text(
+    """
+    SELECT DISTINCT CAST(j.xid AS text) FROM generation g, pg_snapshot_xip(g.position) AS under_way
+    JOIN public.journal j ON j.xid = under_way WHERE g.schema = :schema
+    """
+)
+_LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '200ms'")
+
+
+class _TooMuchLeft(Exception):
+    """More than may be applied while live events wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """How the last step went. ``milliseconds``: how long live applies were locked out."""
+
+    differences: int
+    milliseconds: float
+
+
+@dataclass(slots=True)
+class CatchUp:
+    """Brings one generation up to date. ``retired`` says that it was live before, and so may have missed some."""
+
+    engine: AsyncEngine
+    schema: str
+    retired: bool = False
+    touched: set[UUID] = field(default_factory=set)
+
+    async def follow(self) -> None:
+        """Apply fenced slices until the fence is reached."""
+        async with self.engine.connect() as connection:
+            while await self._follow(connection):
+                pass
+
+    async def _follow(self, connection: AsyncConnection) -> bool:
+        """Apply one fenced slice, in one transaction with its position and the users it touched."""
+        async with connection.begin():
+            await projector.enter_few(connection, self.schema)
+            start = await generations.cursor(connection, self.schema)
+            row = (
+                await connection.execute(_SLICE_END, {"xid": start.xid, "seq": start.seq, "slice": _SLICE})
+            ).one_or_none()
+            end = Position(row.xid, row.seq) if row else start
+            touched = await projector.apply(connection, Window(start, end))
+            await look_at(connection, self.schema, touched)
+            await generations.move_cursor(connection, self.schema, end)
+        self.touched |= touched
+        return row is not None
+
+    async def settle(
+        self, run: Run | None, candidates: Collection[UUID], *, make_live: bool, heed: Callable[[], Awaitable[None]]
+    ) -> Switch:
+        """Lock applies out for a moment, apply what is left, look at the candidates again, and switch if told so.
+
+        Tried again while the lock is taken, or while too much is left for a moment; ``heed`` may end that.
+        """
+        async with self.engine.connect() as connection:
+            while True:
+                await self._follow(connection)
+                try:
+                    return await self._settle(connection, run, candidates, make_live=make_live)
+                except _TooMuchLeft:
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                except sqlalchemy.exc.DBAPIError as error:
+                    if not is_transient(error) or error.connection_invalidated:
+                        raise
+                    await asyncio.sleep(_PAUSE_SECONDS)
+                await heed()
+
+    async def _settle(
+        self, connection: AsyncConnection, run: Run | None, candidates: Collection[UUID], *, make_live: bool
+    ) -> Switch:
+        async with connection.begin():
+            await projector.enter_few(connection, self.schema)
+            start = await generations.cursor(connection, self.schema)
+            await connection.execute(_LOCK_TIMEOUT)
+            await projector.lock_applies(connection)
+            locked = perf_counter()
+            await self._apply_rest(connection, start)
+            live = await generations.live(connection)
+            differences = await self._recheck(connection, run, candidates, live) if run else 0
+            if make_live:
+                await generations.make_live(connection, self.schema)
+            milliseconds = (perf_counter() - locked) * 1000
+            if run and make_live:
+                await runs.finish(connection, run, "done", differences=differences, switch_ms=milliseconds)
+        return Switch(differences, (perf_counter() - locked) * 1000)
+
+    async def _apply_rest(self, connection: AsyncConnection, start: Position) -> None:
+        left = await connection.execute(_LEFT, {"xid": start.xid, "seq": start.seq, "most": _MOST_UNDER_LOCK + 1})
+        if left.scalar_one() > _MOST_UNDER_LOCK:
+            raise _TooMuchLeft
+        touched = await projector.apply(connection, Window(start, _END))
+        for xid in (await connection.execute(_LATE, {"schema": self.schema})).scalars() if self.retired else ():
+            touched |= await projector.apply(connection, Window.of_transaction(xid))
+        await look_at(connection, self.schema, touched)
+
+    async def _recheck(self, connection: AsyncConnection, run: Run, candidates: Collection[UUID], live: str) -> int:
+        """Now both generations have seen the same events: what was different only in time falls away."""
+        if not candidates or len(candidates) > _MOST_RECHECKED:
+            return len(candidates)
+        users = sorted(candidates)
+        return await compare.record(connection, run.id, live=live, rebuilt=self.schema, users=users)

@@ -1,0 +1,116 @@
+"""Where two generations differ: candidates by sums and fingerprints of all facts, then each with its totals."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from stats.projector import enter_few, totals_of
+
+KEPT_DIFFERENCES = 10_000
+_PAGE = 500
+
+_SIDES = {
+    "totals": """
+        SELECT user_id, currency, row(bookings, spent, paid, refunded, disputed) AS value FROM {schema}.currency_totals
+        WHERE (bookings, spent, paid, refunded, disputed) <> (0, 0, 0, 0, 0)""",
+    "bookings": """
+        SELECT user_id, '' AS currency,
+               row(count(*), min(created_at), max(created_at), bit_xor(hashtextextended(booking_id, 0))) AS value
+        FROM {schema}.booking_fact WHERE present AND user_id IS NOT NULL GROUP BY user_id""",
+    "activity": """
+        SELECT user_id, '' AS currency, row(count(*), max(time), bit_xor(uuid_hash_extended(event_id, 0))) AS value
+        FROM {schema}.activity WHERE user_id IS NOT NULL GROUP BY user_id""",
+    "merges": """
+        SELECT user_id, '' AS currency, row(canonical) AS value FROM {schema}.merge_fact WHERE canonical <> user_id""",
+}
+_DIFFERING = """
+    SELECT DISTINCT user_id FROM ({one}) AS one FULL JOIN ({other}) AS other USING (user_id, currency)
+    WHERE one.value IS DISTINCT FROM other.value
+"""
+_FINGERPRINT = text(
+    """
+    SELECT u.user_id,
+           (SELECT count(*) FROM activity a WHERE a.user_id = u.user_id) AS activity_lines,
+           (SELECT bit_xor(uuid_hash_extended(a.event_id, 0)) FROM activity a WHERE a.user_id = u.user_id) AS activity,
+           (SELECT bit_xor(hashtextextended(f.booking_id, 0)) FROM booking_fact f
+            WHERE f.user_id = u.user_id AND f.present) AS bookings
+    FROM unnest(CAST(:users AS uuid[])) AS u (user_id)
+    """
+)
+_KEEP = text(
+    """
+    INSERT INTO rebuild_difference (rebuild_id, user_id, live, rebuilt)
+    SELECT :id, d.* FROM unnest(CAST(:users AS uuid[]), CAST(CAST(:live AS text[]) AS jsonb[]),
+                                CAST(CAST(:rebuilt AS text[]) AS jsonb[])) AS d (user_id, live, rebuilt)
+    ON CONFLICT (rebuild_id, user_id) DO UPDATE SET live = excluded.live, rebuilt = excluded.rebuilt
+    """
+)
+_FORGET = text("DELETE FROM rebuild_difference WHERE rebuild_id = :id")
+
+Described = dict[str, Any]
+
+
+async def differing_users(connection: AsyncConnection, one: str, other: str) -> set[UUID]:
+    """Return the users any of whose sums, dates, bookings, activity or merges differ between two generations.
+
+    Reads all of both once, in parallel where the server allows. With live writing going on, users whose newest events
+    only one of them has yet are among them.
+    """
+    users: set[UUID] = set()
+    for side in _SIDES.values():
+        statement = _DIFFERING.format(one=side.format(schema=one), other=side.format(schema=other))
+        users |= set((await connection.execute(text(statement))).scalars())
+    return users
+
+
+async def describe(connection: AsyncConnection, schema: str, users: Collection[UUID]) -> dict[UUID, Described]:
+    """Return what a generation says of these users, ready to be compared and shown."""
+    await enter_few(connection, schema)
+    totals = await totals_of(connection, users)
+    prints = (await connection.execute(_FINGERPRINT, {"users": sorted(users)})).mappings()
+    return {row["user_id"]: {**totals[row["user_id"]], **row} for row in prints}
+
+
+async def differences(
+    connection: AsyncConnection, one: str, other: str, users: Collection[UUID]
+) -> dict[UUID, tuple[Described, Described]]:
+    """Return those of these users that differ, with what both generations say."""
+    left = await describe(connection, one, users)
+    right = await describe(connection, other, users)
+    return {user: (left[user], right[user]) for user in users if left[user] != right[user]}
+
+
+async def keep(connection: AsyncConnection, rebuild_id: int, found: Mapping[UUID, tuple[Described, Described]]) -> None:
+    """Record differences for the operator."""
+    users = list(found)
+    await connection.execute(
+        _KEEP,
+        {
+            "id": rebuild_id,
+            "users": users,
+            "live": [_json(found[user][0]) for user in users],
+            "rebuilt": [_json(found[user][1]) for user in users],
+        },
+    )
+
+
+async def record(
+    connection: AsyncConnection, rebuild_id: int, *, live: str, rebuilt: str, users: Sequence[UUID]
+) -> int:
+    """Record what differs, anew; return how many. The first ten thousand are kept with both sides."""
+    await connection.execute(_FORGET, {"id": rebuild_id})
+    count = 0
+    shown = users[:KEPT_DIFFERENCES]
+    for start in range(0, len(shown), _PAGE):
+        found = await differences(connection, live, rebuilt, shown[start : start + _PAGE])
+        await keep(connection, rebuild_id, found)
+        count += len(found)
+    return count + len(users) - len(shown)
+
+
+def _json(described: Described) -> str:
+    return json.dumps({key: value for key, value in described.items() if key != "user_id"}, default=str)
