@@ -45,7 +45,7 @@ WITH booking AS (
     UPDATE booking_fact f
     SET sequence = m.sequence, present = m.present, amount = m.amount, currency = m.currency,
         created_at = m.created_at, link_sequence = m.link_sequence, user_id = m.user_id
-    FROM merged m WHERE f.ctid = m.place
+    FROM merged m WHERE m.place IS NOT NULL AND f.ctid = m.place
 ), difference AS MATERIALIZED (
     SELECT user_id, currency, sum(bookings) AS bookings, sum(spent) AS spent
     FROM (
@@ -64,6 +64,6 @@ WITH booking AS (
 ), moved AS (
     UPDATE currency_totals t
     SET bookings = t.bookings + c.bookings, spent = t.spent + c.spent
-    FROM current c WHERE t.ctid = c.place
+    FROM current c WHERE c.place IS NOT NULL AND t.ctid = c.place
 )
 SELECT user_id FROM difference WHERE :report

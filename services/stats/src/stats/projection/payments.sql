@@ -23,7 +23,7 @@ WITH incoming AS (
     UPDATE payment_fact p
     SET sequence = m.sequence, booking_id = m.booking_id, currency = m.currency, received = m.received,
         refunded = m.refunded, disputed = m.disputed, user_id = m.user_id
-    FROM merged m WHERE p.ctid = m.place
+    FROM merged m WHERE m.place IS NOT NULL AND p.ctid = m.place
 ), difference AS MATERIALIZED (
     SELECT user_id, currency, sum(received) AS paid, sum(refunded) AS refunded, sum(disputed) AS disputed
     FROM (
@@ -41,6 +41,6 @@ WITH incoming AS (
 ), moved AS (
     UPDATE currency_totals t
     SET paid = t.paid + c.paid, refunded = t.refunded + c.refunded, disputed = t.disputed + c.disputed
-    FROM current c WHERE t.ctid = c.place
+    FROM current c WHERE c.place IS NOT NULL AND t.ctid = c.place
 )
 SELECT user_id FROM difference WHERE :report

@@ -1,32 +1,34 @@
 """Where two generations differ: candidates by sums and fingerprints of all facts, then each with its totals."""
 
+import asyncio
 import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from stats.projector import enter_few, totals_of
+from stats.projector import enter_few, enter_many, totals_of
 
 KEPT_DIFFERENCES = 10_000
 _PAGE = 500
 
-_SIDES = {
-    "totals": """
+# Fingerprints do not depend on the order rows are met in.
+_SIDES = [
+    """
         SELECT user_id, currency, row(bookings, spent, paid, refunded, disputed) AS value FROM {schema}.currency_totals
         WHERE (bookings, spent, paid, refunded, disputed) <> (0, 0, 0, 0, 0)""",
-    "bookings": """
+    """
         SELECT user_id, '' AS currency,
                row(count(*), min(created_at), max(created_at), bit_xor(hashtextextended(booking_id, 0))) AS value
         FROM {schema}.booking_fact WHERE present AND user_id IS NOT NULL GROUP BY user_id""",
-    "activity": """
+    """
         SELECT user_id, '' AS currency, row(count(*), max(time), bit_xor(uuid_hash_extended(event_id, 0))) AS value
         FROM {schema}.activity WHERE user_id IS NOT NULL GROUP BY user_id""",
-    "merges": """
+    """
         SELECT user_id, '' AS currency, row(canonical) AS value FROM {schema}.merge_fact WHERE canonical <> user_id""",
-}
+]
 _DIFFERING = """
     SELECT DISTINCT user_id FROM ({one}) AS one FULL JOIN ({other}) AS other USING (user_id, currency)
     WHERE one.value IS DISTINCT FROM other.value
@@ -54,17 +56,21 @@ _FORGET = text("DELETE FROM rebuild_difference WHERE rebuild_id = :id")
 Described = dict[str, Any]
 
 
-async def differing_users(connection: AsyncConnection, one: str, other: str) -> set[UUID]:
+async def differing_users(engine: AsyncEngine, one: str, other: str) -> set[UUID]:
     """Return the users any of whose sums, dates, bookings, activity or merges differ between two generations.
 
-    Reads all of both once, in parallel where the server allows. With live writing going on, users whose newest events
-    only one of them has yet are among them.
+    Reads all of both once. With live writing going on, users whose newest events only one of them has yet are among
+    them.
     """
-    users: set[UUID] = set()
-    for side in _SIDES.values():
-        statement = _DIFFERING.format(one=side.format(schema=one), other=side.format(schema=other))
-        users |= set((await connection.execute(text(statement))).scalars())
-    return users
+    sides = [_DIFFERING.format(one=side.format(schema=one), other=side.format(schema=other)) for side in _SIDES]
+    found = await asyncio.gather(*(_differing(engine, one, statement) for statement in sides))
+    return set().union(*found)
+
+
+async def _differing(engine: AsyncEngine, schema: str, statement: str) -> set[UUID]:
+    async with engine.connect() as connection:
+        await enter_many(connection, schema)
+        return set((await connection.execute(text(statement))).scalars())
 
 
 async def describe(connection: AsyncConnection, schema: str, users: Collection[UUID]) -> dict[UUID, Described]:

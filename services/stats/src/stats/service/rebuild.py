@@ -21,7 +21,9 @@ from stats.service.announce import announce_changes, look_at
 from stats.service.catch_up import CatchUp
 from stats.service.runs import Run
 
-SLICE = 1_000_000
+# A large slice touches each user's sums once instead of again and again; what it needs beyond `work_mem` goes to
+# temporary files. It bounds how long one transaction lasts (some seconds), not memory.
+SLICE = 3_000_000
 _LOOK_SECONDS = 0.5
 
 _TABLES = {"facts": (), "payments": ("booking_fact", "payment_fact", "currency_totals"), "activity": ("activity",)}
@@ -220,7 +222,7 @@ class Rebuild:
         """Find who differs, note them to be looked at after the switch, and record both sides."""
         async with self.engine.connect() as connection:
             live = await generations.live(connection)
-            users = await compare.differing_users(connection, live, run.schema)
+        users = await compare.differing_users(self.engine, live, run.schema)
         async with self.engine.begin() as connection:
             await look_at(connection, run.schema, users)
         async with self.engine.begin() as connection:

@@ -45,8 +45,7 @@ async def roll_back(engine: AsyncEngine, source: str) -> RolledBack:
             await connection.execute(_CURSOR, {"schema": schema})
         catch_up = CatchUp(engine, schema, retired=True)
         await catch_up.follow()
-        async with engine.connect() as connection:
-            users = await compare.differing_users(connection, before, schema)
+        users = await compare.differing_users(engine, before, schema)
         async with engine.begin() as connection:
             await look_at(connection, schema, users)
         switch = await catch_up.settle(None, (), make_live=True, heed=_nothing)

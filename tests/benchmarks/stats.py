@@ -1,0 +1,203 @@
+"""A rebuild of 2.8 million events beside a plain aggregate and a per-event Python projection; a live event for a giant."""
+
+import asyncio
+from statistics import median
+from time import perf_counter
+
+import psutil
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from benchmarks.event_by_event import event_by_event
+from benchmarks.infrastructure import Infrastructure
+from benchmarks.table import Row
+from shared.database import create_engine
+from stats.handlers import JournalHandler
+from stats.service.rebuild import Order, Outcome, Rebuild
+from stats.service.runs import bulk_engine
+from support.apply import apply
+from support.events import booking, payment
+
+BOOKINGS = 1_000_000
+USERS = 300_000
+GIANT = 100_000
+STEP = 50_000
+EVENT_BY_EVENT = 3_000
+
+# A booking, its link to a user, and for four in five a payment, as they would have come in; ids in random order.
+GENERATE = text(
+    """
+    INSERT INTO journal (event_id, type, subject, sequence, time, booking_id, user_id, currency, amount, received,
+                         refunded, disputed, created_at)
+    SELECT uuidv7(), e.type, e.subject, 1, b.time + e.later, b.id, e.user_id, e.currency, e.amount, e.received,
+           e.refunded, e.disputed, e.created_at
+    FROM generate_series(CAST(:low AS bigint), CAST(:high AS bigint)) AS n
+    CROSS JOIN LATERAL (
+        SELECT CAST(CAST(md5('booking' || n) AS uuid) AS text) AS id,
+               CAST(md5('user' || CASE WHEN n < :giant THEN -1 ELSE n * 7919 % :users END) AS uuid) AS user_id,
+               timestamptz '2024-01-01' + n * interval '1 minute' AS time
+    ) AS b
+    CROSS JOIN LATERAL (VALUES
+        (1, 'booking.created', b.id, NULL::uuid, 'GBP', n % 500 + 0.50, NULL::numeric, NULL::numeric, NULL::numeric,
+         b.time, interval '0'),
+        (2, 'user.booking_linked', b.id, b.user_id, NULL, NULL, NULL, NULL, NULL, NULL, interval '1 second'),
+        (3, 'payment.succeeded', CAST(CAST(md5('payment' || n) AS uuid) AS text), NULL, 'GBP', n % 500 * 100 + 50,
+         n % 500 * 100 + 50, 0, 0, NULL, interval '1 minute')
+    ) AS e (k, type, subject, user_id, currency, amount, received, refunded, disputed, created_at, later)
+    WHERE e.k < 3 OR n % 5 < 4
+    ORDER BY n, e.k
+    """
+)
+# The same totals, for this moment only: newest versions, joined and summed. No facts to go on from, no activity.
+PLAIN = text(
+    """
+    WITH booking AS (
+        SELECT DISTINCT ON (subject) subject, type, currency, amount, created_at, time FROM journal
+        WHERE type LIKE 'booking.%' ORDER BY subject, sequence DESC
+    ), link AS (
+        SELECT DISTINCT ON (subject) subject, user_id FROM journal
+        WHERE type = 'user.booking_linked' ORDER BY subject, sequence DESC
+    ), payment AS (
+        SELECT DISTINCT ON (subject) subject, booking_id, currency, received, refunded, disputed FROM journal
+        WHERE type LIKE 'payment.%' ORDER BY subject, sequence DESC
+    ), spent AS (
+        SELECT l.user_id, b.currency, count(*) AS bookings, sum(b.amount) AS spent, min(b.created_at) AS first,
+               max(b.created_at) AS last
+        FROM booking b JOIN link l USING (subject) WHERE b.type <> 'booking.deleted' GROUP BY 1, 2
+    ), paid AS (
+        SELECT l.user_id, p.currency, sum(p.received) AS paid, sum(p.refunded) AS refunded, sum(p.disputed) AS disputed
+        FROM payment p JOIN link l ON l.subject = p.booking_id GROUP BY 1, 2
+    ), latest AS (
+        SELECT coalesce(l.user_id, j.user_id) AS user_id, max(j.time) AS time
+        FROM journal j LEFT JOIN link l ON l.subject = j.booking_id GROUP BY 1
+    )
+    SELECT count(*) AS users, sum(s.spent) AS spent, sum(p.paid) AS paid
+    FROM spent s LEFT JOIN paid p USING (user_id, currency) LEFT JOIN latest USING (user_id)
+    """
+)
+SUMS = text("SELECT count(*) AS users, sum(spent) AS spent, sum(paid) AS paid FROM {schema}.currency_totals")
+
+
+async def measure(infrastructure: Infrastructure) -> list[Row]:
+    """Return rates, times and memory."""
+    url = await infrastructure.databases.create("stats")
+    engine = create_engine(url, name="benchmark")
+    events = await generate(engine)
+    plain, expected = await plain_aggregate(url)
+    first, _, _ = await rebuilt(url)
+    again, outcome, memory = await rebuilt(url, watch=infrastructure.postgres.pids)
+    assert await sums(engine, outcome.run.schema) == expected
+    assert (outcome.differences, outcome.announced) == (0, 0)
+    python = await asyncio.to_thread(event_by_event, EVENT_BY_EVENT)
+    giant = await live_event_for_giant(engine)
+    await engine.dispose()
+    return [
+        Row("plain SQL aggregate, same totals, nothing kept", events / plain, None, ""),
+        Row("first rebuild (into empty statistics; announces 200,000 users)", events / first, events / plain, ""),
+        Row("rebuild beside a full generation, compared and switched", events / again, events / plain, "≥ 100,000"),
+        Row("… as a multiple of the aggregate's time", again / plain, None, "≤ 12", "×"),
+        Row("… live events waited at the switch", outcome.switch_ms or 0, None, "≤ 50", "ms"),
+        Row("… memory of the server's processes that was not shared, at most", memory / 2**20, None, "", "MiB"),
+        Row("eventsourcing 9.5.6, a projection event by event", python, events / again, "≤ 2 %"),
+        Row("live event for a user of 100,000 bookings, median", giant, None, "≤ 20", "ms"),
+    ]
+
+
+async def generate(engine: AsyncEngine) -> int:
+    """Fill the journal as live traffic would have, and return how many events it holds."""
+    for low in range(0, BOOKINGS, STEP):
+        async with engine.begin() as connection:
+            parameters = {"low": low, "high": low + STEP - 1, "giant": GIANT, "users": USERS}
+            await connection.execute(GENERATE, parameters)
+    async with engine.connect() as connection:
+        autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await autocommit.execute(text("VACUUM ANALYZE journal"))
+        return int((await connection.execute(text("SELECT count(*) FROM journal"))).scalar_one())
+
+
+async def plain_aggregate(url: str) -> tuple[float, object]:
+    """Run the aggregate with the memory a rebuild allows itself; return seconds and sums."""
+    engine = bulk_engine(url)
+    async with engine.connect() as connection:
+        await connection.execute(text("SET work_mem = '64MB'"))
+        await connection.execute(text("SET max_parallel_workers_per_gather = 0"))
+        started = perf_counter()
+        row = (await connection.execute(PLAIN)).one()
+        seconds = perf_counter() - started
+    await engine.dispose()
+    return seconds, tuple(row)
+
+
+async def sums(engine: AsyncEngine, schema: str) -> object:
+    async with engine.connect() as connection:
+        return tuple((await connection.execute(text(SUMS.text.format(schema=schema)))).one())
+
+
+async def rebuilt(url: str, *, watch: object = None) -> tuple[float, Outcome, int]:
+    """Rebuild and switch, as the command does; return seconds and the outcome, and private memory if watched."""
+    engine = bulk_engine(url)
+    most = Memory(watch)
+    watching = asyncio.create_task(most.keep_looking())
+    rebuild = Rebuild(engine, "/stats")
+    began = perf_counter()
+    shown = asyncio.create_task(phases(rebuild, began))
+    outcome = await rebuild(Order(operator="benchmark"))
+    seconds = perf_counter() - began
+    shown.cancel()
+    watching.cancel()
+    await engine.dispose()
+    return seconds, outcome, most.bytes
+
+
+async def phases(rebuild: Rebuild, began: float) -> None:
+    """Say when each phase began."""
+    phase = ""
+    while True:
+        if rebuild.progress.phase != phase:
+            phase = rebuild.progress.phase
+            print(f"  {perf_counter() - began:6.1f} s  {phase}")
+        await asyncio.sleep(0.05)
+
+
+class Memory:
+    """The most the server's processes held for themselves, all together, beyond what they held at first."""
+
+    def __init__(self, pids: object) -> None:
+        self._pids = pids
+        self.bytes = 0
+
+    async def keep_looking(self) -> None:
+        if not callable(self._pids):
+            return
+        floor = self._now()
+        while True:
+            self.bytes = max(self.bytes, self._now() - floor)
+            await asyncio.sleep(0.25)
+
+    def _now(self) -> int:
+        assert callable(self._pids)
+        total = 0
+        for pid in self._pids():
+            try:
+                info = psutil.Process(pid).memory_info()
+            except psutil.NoSuchProcess:
+                continue
+            total += info.rss - info.shared
+        return total
+
+
+async def live_event_for_giant(engine: AsyncEngine) -> float:
+    """Apply one event at a time for the user of many bookings, as the consumer does; return milliseconds."""
+    handler = JournalHandler("/stats")
+    async with engine.connect() as connection:
+        rows = await connection.execute(
+            text("SELECT subject FROM journal WHERE type = 'booking.created' ORDER BY xid, seq LIMIT 60")
+        )
+        ids = list(rows.scalars())
+    times = []
+    for number, id_ in enumerate(ids):
+        event = booking(id_, 2, amount="12.00") if number % 2 else payment(f"giant{number}", id_)
+        started = perf_counter()
+        await apply(engine, handler, [event])
+        times.append((perf_counter() - started) * 1000)
+    return median(times[10:])
