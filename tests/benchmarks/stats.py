@@ -88,7 +88,7 @@ async def measure(infrastructure: Infrastructure) -> list[Row]:
     again, outcome, memory = await rebuilt(url, watch=infrastructure.postgres.pids)
     assert await sums(engine, outcome.run.schema) == expected
     assert (outcome.differences, outcome.announced) == (0, 0)
-    python = await asyncio.to_thread(event_by_event, EVENT_BY_EVENT)
+    python = await asyncio.to_thread(event_by_event, await infrastructure.databases.create(), EVENT_BY_EVENT)
     giant = await live_event_for_giant(engine)
     await engine.dispose()
     return [

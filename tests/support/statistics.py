@@ -22,14 +22,12 @@ class Person:
     dates: list[datetime] = field(default_factory=list)
     activity: set[str] = field(default_factory=set)
     times: list[datetime] = field(default_factory=list)
+    booked: set[str] = field(default_factory=set)
 
     def summary(self) -> Any:
-        money = {currency: tuple(sums) for currency, sums in self.money.items() if self.bookings or any(sums)}
-        money = {c: s for c, s in money.items() if any(s) or c in self.booked}
+        money = {name: tuple(sums) for name, sums in self.money.items() if any(sums) or name in self.booked}
         first, last = (min(self.dates), max(self.dates)) if self.dates else (None, None)
         return self.bookings, money, first, last, max(self.times, default=None), frozenset(self.activity)
-
-    booked: set[str] = field(default_factory=set)
 
 
 def fold(events: Iterable[Event]) -> dict[str, Any]:
