@@ -53,10 +53,10 @@ async def _bar(doing: Doing) -> None:
 
 
 async def _lines(doing: Doing) -> None:
-    meter, phase, said = Meter(doing), "", 0.0
+    meter, last, said = Meter(doing), "", 0.0
     while True:
-        if doing.phase != phase or monotonic() - said >= _LINE_SECONDS:
-            phase, said = doing.phase, monotonic()
+        if _what(doing) != last or monotonic() - said >= _LINE_SECONDS:
+            last, said = _what(doing), monotonic()
             share = doing.done / doing.total if doing.total else 0
             console.print(f"{_what(doing)}: {share:.0%} {meter.reading()}".rstrip(), highlight=False, soft_wrap=True)
         await asyncio.sleep(_REFRESH_SECONDS)

@@ -32,15 +32,16 @@ _MONTH = text(
 )
 _OTHERS = text("SELECT schema FROM generation WHERE NOT live")
 # What one event is a version of: two kinds of event have the booking as their subject.
-_KIND = """CASE WHEN {row}.type = 'user.booking_linked' THEN 'link' WHEN {row}.type IN ('user.merged', 'user.unmerged') THEN 'merge'
-           ELSE split_part({row}.type, '.', 1) END"""
+_KIND = """CASE WHEN j.type = 'user.booking_linked' THEN 'link'
+                 WHEN j.type IN ('user.merged', 'user.unmerged') THEN 'merge'
+                 ELSE split_part(j.type, '.', 1) END"""
 _FORGOTTEN = """
     CREATE TEMPORARY TABLE forgotten ON COMMIT DROP AS
-    WITH leading AS (
+    WITH foremost AS (
         SELECT {kind} AS kind, j.subject, max(j.sequence) AS newest, max(j.time) AS latest
         FROM public.journal j WHERE j.fault IS NULL GROUP BY 1, 2
     )
-    SELECT j.event_id FROM public.{partition} j JOIN leading l ON l.kind = {kind} AND l.subject = j.subject
+    SELECT j.event_id FROM public.{partition} j JOIN foremost l ON l.kind = {kind} AND l.subject = j.subject
     WHERE j.fault IS NULL AND j.sequence < l.newest AND j.time < l.latest
 """
 _COLUMNS = text(
@@ -74,7 +75,7 @@ async def forget(engine: AsyncEngine, partition: str, *, really: bool) -> Loss:
     """
     async with runs.holding_lock(engine), engine.begin() as connection:
         await _refuse(connection, partition)
-        await connection.execute(text(_FORGOTTEN.format(kind=_KIND.format(row="j"), partition=partition)))
+        await connection.execute(text(_FORGOTTEN.format(kind=_KIND, partition=partition)))
         forgotten = (await connection.execute(text("SELECT count(*) FROM forgotten"))).scalar_one()
         total = (await connection.execute(text(f"SELECT count(*) FROM public.{partition}"))).scalar_one()  # noqa: S608
         if really:
