@@ -110,6 +110,14 @@ class System:
         finally:
             await connection.close()
 
+    async def query_script(self, service: str, script: str) -> None:
+        """Run several statements in a service's database."""
+        connection = await asyncpg.connect(self.database_urls[service])
+        try:
+            await connection.execute(script)
+        finally:
+            await connection.close()
+
     async def wait_ready(self) -> None:
         await asyncio.gather(*(service.wait_ready() for service in self.services.values()))
 
