@@ -6,7 +6,9 @@ Its application and its projection use the same PostgreSQL; each event's effect 
 from collections.abc import Mapping
 from decimal import Decimal
 from time import perf_counter
+from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
@@ -21,13 +23,19 @@ USERS = 300
 class Booking(Aggregate):
     """One booking and whose it is."""
 
-    @event("Made")
+    class Made(Aggregate.Created):
+        """It was made."""
+
+        user: str
+        amount: Decimal
+
+    @event(Made)
     def __init__(self, user: str, amount: Decimal) -> None:
         self.user = user
         self.amount = amount
 
 
-class Bookings(Application):
+class Bookings(Application[UUID]):
     """Where bookings are made."""
 
 
@@ -36,7 +44,8 @@ class Totals(PostgresTrackingRecorder):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self.sql_create_statements.append(
+        statements: list[Any] = self.sql_create_statements
+        statements.append(
             SQL("CREATE TABLE IF NOT EXISTS totals (user_id text PRIMARY KEY, bookings bigint, spent numeric)")
         )
 

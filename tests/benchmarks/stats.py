@@ -1,4 +1,4 @@
-"""A rebuild of 2.8 million events beside a plain aggregate and a per-event Python projection; a live event for a giant."""
+"""A rebuild of 2.8 million events, beside a plain aggregate and a per-event projection; a live event for a giant."""
 
 import asyncio
 from statistics import median

@@ -128,7 +128,7 @@ class History(RuleBasedStateMachine):
         id_ = f"b{number}"
         amount = None if cents is None else f"{cents / 100:.2f}"
         created = f"2025-03-{day:02}T10:00:00+00:00"
-        row = {"amount": amount, "currency": currency, "created_at": created}
+        row: dict[str, Any] = {"amount": amount, "currency": currency, "created_at": created}
         self.happens(booking(id_, self.version(f"booking {id_}"), **row))
         self.rows[id_] = row
 
@@ -164,11 +164,11 @@ class History(RuleBasedStateMachine):
         self.payment(f"p{number}", booking_id=f"b{booking_id}" if booking_id else None, received=received)
 
     @precondition(lambda self: self.paid)
-    @rule(data=st.data(), share=st.integers(0, 100), disputed=st.booleans())
-    def refund_or_dispute_or_give_back(self, data: st.DataObject, share: int, disputed: bool) -> None:
+    @rule(data=st.data(), share=st.integers(0, 100), kind=st.sampled_from(["refunded", "disputed"]))
+    def refund_or_dispute_or_give_back(self, data: st.DataObject, share: int, kind: str) -> None:
         id_ = data.draw(st.sampled_from(sorted(self.paid)))
         part = self.paid[id_]["received"] * share // 100
-        self.payment(id_, **{**self.paid[id_], "disputed" if disputed else "refunded": part})
+        self.payment(id_, **{**self.paid[id_], kind: part})
 
     def payment(self, id_: str, **state: Any) -> None:
         event = payment(id_, state["booking_id"], self.version(f"payment {id_}"), **_without(state, "booking_id"))

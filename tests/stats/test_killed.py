@@ -128,7 +128,7 @@ async def test_a_rebuild_killed_again_and_again_under_live_load_ends_right_and_u
     before = business(random, quiet, EVENTS) + business(random, busy, 300)
     await apply(stats_engine, JournalHandler("/stats"), before)
     quietly = f"subject = ANY(ARRAY{quiet})"
-    told = await scalar(stats_engine, f"SELECT count(*) FROM event_log WHERE {quietly}")
+    told = await scalar(stats_engine, f"SELECT count(*) FROM event_log WHERE {quietly}")  # noqa: S608
     reader = Reader(stats_engine, [UUID(user) for user in quiet])
     writer = Writer(stats_engine, random, busy)
     log = tmp_path / "rebuild.log"
@@ -152,7 +152,7 @@ async def test_a_rebuild_killed_again_and_again_under_live_load_ends_right_and_u
     assert await scalar(stats_engine, "SELECT schema FROM generation WHERE live") != "generation_1"
     assert reader.looks > 50
     assert len(reader.seen) == 1, "a reader saw something else"
-    assert await scalar(stats_engine, f"SELECT count(*) FROM event_log WHERE {quietly}") == told
+    assert await scalar(stats_engine, f"SELECT count(*) FROM event_log WHERE {quietly}") == told  # noqa: S608
     assert await scalar(stats_engine, "SELECT max(switch_ms) FROM rebuild") <= SWITCH_MS
 
 

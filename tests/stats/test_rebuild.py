@@ -2,15 +2,18 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.consumer import Group
 from shared.events import Event
 from stats.errors import RebuildRunning
 from stats.handlers import JournalHandler
 from stats.service import generations, runs
+from stats.service.partial import rebuild_user
 from stats.service.rebuild import Order, Outcome, Rebuild
 from stats.service.rollback import roll_back
 from support.apply import apply
@@ -72,10 +75,10 @@ async def test_damage_is_reported_by_a_dry_run_and_repaired_and_announced_by_a_r
 ) -> None:
     await live(stats_engine, HISTORY)
     # what was announced was right: of the two damaged ones, readers see it and nobody needs to be told
-    await query(stats_engine, f"UPDATE generation_1.currency_totals SET spent = spent + 1 WHERE user_id = '{BOB}'")
+    await query(stats_engine, f"UPDATE generation_1.currency_totals SET spent = spent + 1 WHERE user_id = '{BOB}'")  # noqa: S608
     # a projection that was wrong all along
-    await query(stats_engine, f"DELETE FROM generation_1.activity WHERE user_id = '{ANN}'")
-    await query(stats_engine, f"UPDATE announced_totals SET total_bookings = 77 WHERE user_id = '{ANN}'")
+    await query(stats_engine, f"DELETE FROM generation_1.activity WHERE user_id = '{ANN}'")  # noqa: S608
+    await query(stats_engine, f"UPDATE announced_totals SET total_bookings = 77 WHERE user_id = '{ANN}'")  # noqa: S608
     count = len(await announcements(stats_engine))
 
     dry = await rebuilt(stats_engine, purpose="dry-run")
@@ -114,8 +117,6 @@ async def test_a_transaction_under_way_at_the_switch_reaches_both_generations(st
     async with stats_engine.connect() as connection, connection.begin():
         fresh = await handler.claim(connection, slow)
         await rebuilt(stats_engine)
-        from shared.consumer import Group
-
         await handler.apply(connection, Group(fresh))
     assert await projected(stats_engine) == fold(HISTORY + slow)
 
@@ -140,13 +141,10 @@ async def test_a_second_operator_is_told_about_the_first(stats_engine: AsyncEngi
 
 
 async def test_one_user_is_rebuilt_in_place_and_others_keep_what_they_have(stats_engine: AsyncEngine) -> None:
-    from stats.service.partial import rebuild_user
-    from uuid import UUID
-
     await live(stats_engine, HISTORY)
     await query(stats_engine, "UPDATE generation_1.booking_fact SET amount = 1000 WHERE booking_id = 'b1'")
-    await query(stats_engine, f"UPDATE generation_1.currency_totals SET spent = spent + 500 WHERE user_id = '{BOB}'")
-    await query(stats_engine, f"DELETE FROM generation_1.activity WHERE booking_id = 'b1'")
+    await query(stats_engine, f"UPDATE generation_1.currency_totals SET spent = spent + 500 WHERE user_id = '{BOB}'")  # noqa: S608
+    await query(stats_engine, "DELETE FROM generation_1.activity WHERE booking_id = 'b1'")
 
     dry = await rebuild_user(stats_engine, "/stats", UUID(BOB), operator="tests", dry_run=True)
     assert (list(map(str, dry.differences)), dry.replaced) == ([BOB], False)

@@ -88,7 +88,8 @@ def _root(user: str, merges: dict[str, Event]) -> str:
 
 _SUMS = """
     SELECT coalesce(m.canonical, t.user_id)::text AS user_id, t.currency, sum(bookings)::int AS bookings,
-           sum(spent) AS spent, sum(paid) / 100 AS paid, sum(refunded) / 100 AS refunded, sum(disputed) / 100 AS disputed
+           sum(spent) AS spent, sum(paid) / 100 AS paid, sum(refunded) / 100 AS refunded,
+           sum(disputed) / 100 AS disputed
     FROM {schema}.currency_totals t LEFT JOIN {schema}.merge_fact m USING (user_id)
     GROUP BY 1, 2 HAVING (sum(bookings), sum(spent), sum(paid), sum(refunded), sum(disputed)) <> (0, 0, 0, 0, 0)
 """

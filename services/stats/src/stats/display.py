@@ -96,7 +96,7 @@ async def print_outcome(engine: AsyncEngine, outcome: Outcome) -> None:
         changed = {key: [live.get(key), value] for key, value in rebuilt.items() if live.get(key) != value}
         console.print(f"{user_id}: {json.dumps(changed)}", markup=False, highlight=False, soft_wrap=True)
     if outcome.differences > len(rows):
-        console.print(f"… all of them: SELECT * FROM rebuild_difference WHERE rebuild_id = {run.id}", soft_wrap=True)
+        console.print(f"… all of them stand in the table rebuild_difference, rebuild_id {run.id}", soft_wrap=True)
     console.print(_verdict(outcome), soft_wrap=True)
 
 
@@ -147,9 +147,8 @@ def print_status(status: Status, depths: Mapping[str, int | str]) -> None:
         console.print(f"generation: {row['schema']}, {state}", highlight=False)
     journal = status.journal
     newest = f"{journal['last_received']:%F %T %Z}" if journal["last_received"] else "nothing yet"
-    _say(
-        f"journal: newest number {journal['last_seq'] or 0:,}, received {newest}, about {journal['about_rows'] or 0:,} rows"
-    )
+    number, rows = journal["last_seq"] or 0, journal["about_rows"] or 0
+    _say(f"journal: newest number {number:,}, received {newest}, about {rows:,} rows")
     _say(f"lag: {_lag(status)}")
     _say(f"backlog: {', '.join(f'{queue} {depth}' for queue, depth in depths.items())}")
     _say(f"to announce: {journal['to_announce']:,} users; outbox: {journal['outbox']:,} events")

@@ -25,7 +25,8 @@ _BEFORE, _LATER = Position("1", LAST_SEQ), Position("2", LAST_SEQ)
 _MEMBERS = text(
     """
     WITH person AS (
-        SELECT coalesce((SELECT canonical FROM merge_fact WHERE user_id = :user_id), CAST(:user_id AS uuid)) AS canonical
+        SELECT coalesce((SELECT m.canonical FROM merge_fact m WHERE m.user_id = :user_id),
+                        CAST(:user_id AS uuid)) AS canonical
     )
     SELECT canonical FROM person UNION SELECT m.user_id FROM person JOIN merge_fact m USING (canonical)
     """
@@ -73,6 +74,12 @@ _COPY = text(
     RETURNING booking_id
     """  # noqa: S608 - column names of ours
 )
+_STRANGER = text(
+    """
+    SELECT 1 FROM journal
+    WHERE booking_id IS NOT NULL AND booking_id NOT IN (SELECT booking_id FROM concerned) LIMIT 1
+    """
+)
 _TOUCHED = """
     SELECT user_id FROM {live}.booking_fact WHERE booking_id IN (SELECT booking_id FROM concerned)
     UNION SELECT user_id FROM booking_fact UNION SELECT unnest(CAST(:members AS uuid[]))
@@ -84,7 +91,8 @@ _REPLACE = [
         SELECT user_id, currency, sum(bookings) AS bookings, sum(spent) AS spent, sum(paid) AS paid,
                sum(refunded) AS refunded, sum(disputed) AS disputed
         FROM (
-            SELECT user_id, currency, 1 AS bookings, coalesce(amount, 0) AS spent, 0 AS paid, 0 AS refunded, 0 AS disputed
+            SELECT user_id, currency, 1 AS bookings, coalesce(amount, 0) AS spent, 0 AS paid, 0 AS refunded,
+                   0 AS disputed
             FROM booking_fact WHERE present
             UNION ALL
             SELECT user_id, currency, -1, -coalesce(amount, 0), 0, 0, 0 FROM {live}.booking_fact
@@ -93,7 +101,8 @@ _REPLACE = [
             SELECT user_id, currency, 0, 0, received, refunded, disputed FROM payment_fact
             UNION ALL
             SELECT user_id, currency, 0, 0, -received, -refunded, -disputed FROM {live}.payment_fact
-            WHERE booking_id IN (SELECT booking_id FROM concerned) OR payment_id IN (SELECT payment_id FROM payment_fact)
+            WHERE booking_id IN (SELECT booking_id FROM concerned)
+               OR payment_id IN (SELECT payment_id FROM payment_fact)
         ) AS contribution
         WHERE user_id IS NOT NULL AND user_id <> ALL(CAST(:members AS uuid[]))
         GROUP BY user_id, currency
@@ -209,10 +218,7 @@ async def _project_news(connection: AsyncConnection, members: list[UUID]) -> Non
 
 async def _refuse_growth(connection: AsyncConnection) -> None:
     """Raise if a booking came along whose earlier history was not copied."""
-    stranger = text(
-        "SELECT 1 FROM journal WHERE booking_id IS NOT NULL AND booking_id NOT IN (SELECT booking_id FROM concerned) LIMIT 1"
-    )
-    if (await connection.execute(stranger)).one_or_none():
+    if (await connection.execute(_STRANGER)).one_or_none():
         raise _Grown
 
 

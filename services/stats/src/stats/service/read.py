@@ -16,7 +16,8 @@ from stats.projector import enter_reading, snapshot_of, totals_of
 _ACTIVITY = text(
     """
     WITH person AS (
-        SELECT coalesce((SELECT canonical FROM merge_fact WHERE user_id = :user_id), CAST(:user_id AS uuid)) AS canonical
+        SELECT coalesce((SELECT m.canonical FROM merge_fact m WHERE m.user_id = :user_id),
+                        CAST(:user_id AS uuid)) AS canonical
     ), member AS (
         SELECT canonical AS user_id FROM person
         UNION

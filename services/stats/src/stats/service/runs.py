@@ -19,7 +19,8 @@ PASSES = ("facts", "payments", "activity")
 _TRY = text("SELECT pg_try_advisory_lock(:key)")
 _ALIVE = text(
     """
-    SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = CAST(CAST(:key AS bigint) >> 32 AS oid)
+    SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory'
+                   AND classid = CAST(CAST(:key AS bigint) >> 32 AS oid)
                    AND objid = CAST(CAST(:key AS bigint) & 4294967295 AS oid) AND granted
                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
     """
