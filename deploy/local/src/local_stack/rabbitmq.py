@@ -15,7 +15,7 @@ from local_stack.amqp import lets_in
 from local_stack.errors import PartFailed
 from local_stack.files import kept_secrets, write_private
 from local_stack.ports import INNER_PORTS, LOOPBACK, answers, free_port, require_free
-from local_stack.processes import ProcessRef, kill_all, spawn, stop_process, tail, working_in
+from local_stack.processes import ProcessRef, kill_all, spawn, stop_process, tail, with_children, working_in
 from local_stack.rabbitmq_programs import RabbitPrograms, find_programs
 from local_stack.waiting import wait_until
 
@@ -195,7 +195,8 @@ class LocalRabbit:
         """Also those whose pid file was lost: a kill between start and note must not leave a node behind."""
         refs = filter(None, map(ProcessRef.load, (self._node_ref, self._epmd_ref)))
         noted = [process for ref in refs for process in ref.tree()]
-        return noted + [p for p in working_in(self.directory, names=_PROGRAMS) if p not in noted]
+        found = [member for p in working_in(self.directory, names=_PROGRAMS) for member in with_children(p)]
+        return list(dict.fromkeys([*noted, *found]))
 
     def _queue_names(self) -> bytes:
         files = self.directory.glob("data/*/quorum/*/names.dets")
