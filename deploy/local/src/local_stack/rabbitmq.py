@@ -69,8 +69,12 @@ class LocalRabbit:
         programs = find_programs()
         self._write_configuration()
         ports = _NodePorts.choose()
-        self._start_epmd(programs, ports)
-        self._start_node(programs, ports)
+        try:
+            self._start_epmd(programs, ports)
+            self._start_node(programs, ports)
+        except BaseException:  # also an interrupt: who failed to start it will not stop it
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop the node in order, then its port mapper. Leaves no process, also after a crash of either."""
@@ -157,7 +161,6 @@ class LocalRabbit:
         node.save(self._node_ref)
         wait_until(lambda: self.ready() or not node.alive(), seconds=_START_SECONDS)
         if not (node.alive() and self.ready()):
-            self.stop()
             raise PartFailed(f"RabbitMQ did not start. The end of {self._output}:\n{tail(self._output)}")
 
     def _environment(self, ports: "_NodePorts") -> dict[str, str]:
