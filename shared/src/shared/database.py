@@ -5,8 +5,6 @@ from pathlib import Path
 
 import asyncpg
 import sqlalchemy.exc
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -86,6 +84,9 @@ async def _migrate(url: str, migrations: Path, search_path: str | None) -> None:
 
 
 def _upgrade(connection: Connection, migrations: Path) -> None:
+    from alembic import command  # here, because it would slow the start of every process that never migrates
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     config.attributes["connection"] = connection
