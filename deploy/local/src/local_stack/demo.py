@@ -50,17 +50,19 @@ def _keep_proxies_out() -> None:
 
 def _bring_up(stack: Stack, console: Console) -> None:
     """Have everything running, and rows in the legacy table that were there before the gateway first saw it."""
-    if not stack.is_up():
-        _load_sample(stack, console)
+    if stack.is_up():
+        refuse_foreign_bookings(stack)
+    else:
+        _prepare_legacy_table(stack, console)
         stack.up()
-    refuse_foreign_bookings(stack)
     console.print(f"[green]✓[/] localstripe, a fake Stripe, on port {stack.start_stripe().port}")
 
 
-def _load_sample(stack: Stack, console: Console) -> None:
+def _prepare_legacy_table(stack: Stack, console: Console) -> None:
     """As in `Stack.up`, a failure or an interrupt leaves nothing running."""
     try:
         rows = load_sample(stack)
+        refuse_foreign_bookings(stack)
     except BaseException:
         stack.down()
         raise

@@ -18,6 +18,7 @@ from local_stack.services import GATEWAY, SERVICES
 from local_stack.stack import Stack
 
 _ROWS = 9
+_NARROW = 90
 _NOTE = "* localstripe sends no event of a refund: the demo itself sends it, twice"
 
 
@@ -63,7 +64,7 @@ def watching(console: Console, groups: Mapping[str, Sequence[Journey]]) -> Itera
 
 def show_result(console: Console, result: Result, *, seconds: float) -> None:
     """The listing and the users, and that they are right."""
-    console.print(_listing(result.rows))
+    console.print(_listing(result.rows, wide=console.width > _NARROW))
     console.print(_people(result.people))
     console.print(
         f"[green]✓[/] the totals of all {result.users} users are those of the customer's own statistics SQL\n"
@@ -85,8 +86,9 @@ def show_where_to_look(console: Console, stack: Stack) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _listing(rows: Sequence[Json]) -> Table:
-    table = Table(title="\nGET /api/admin/bookings", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+def _listing(rows: Sequence[Json], *, wide: bool) -> Table:
+    padding = (0, 1) if wide else (0, 0)
+    table = Table(title="\nGET /api/admin/bookings", title_justify="left", box=box.SIMPLE_HEAD, padding=padding)
     for heading in ("booking", "customer"):
         table.add_column(heading, no_wrap=True)
     table.add_column("amount", justify="right")
