@@ -10,8 +10,9 @@ from benchmarks.table import show
 from shared import logs
 
 TABLES = {
-    "relay": "Relay: outbox → broker, in order, confirmed",
-    "consumer": "Consumer: queue → committed projection (the whole service in one process)",
+    "relay": "Relay: outbox → broker, confirmed (one process)",
+    "consumer": "Consumer: queue → committed totals (the whole stats service in one process)",
+    "latency": "Latency: booking → total in the admin's listing (the whole system)",
 }
 
 
@@ -20,8 +21,7 @@ async def main() -> None:
     logs.configure(level="error", form="console")
     async with infrastructure() as infra:
         for name in sys.argv[1:] or TABLES:
-            rows = await import_module(f"benchmarks.{name}").measure(infra)
-            show(TABLES[name], rows)
+            show(TABLES[name], await import_module(f"benchmarks.{name}").measure(infra))
 
 
 uvloop.run(main())
