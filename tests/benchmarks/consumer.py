@@ -12,6 +12,7 @@ from benchmarks.infrastructure import Infrastructure
 from benchmarks.sample import Sample, timed, typical
 from benchmarks.table import Result, Row, Target
 from shared.events import BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, EVENTS_HEADER, Event, encode_batch
+from shared.ids import new_id
 from shared.publisher import Outgoing, RabbitPublisher
 from shared.service import Service
 from shared.topology import EXCHANGE, Topology, declare
@@ -72,7 +73,7 @@ def _breakdown(sample: Sample) -> str:
 
 
 def history(count: int) -> list[Event]:
-    """A third each of registrations, bookings and links, of a user in ten bookings."""
+    """A registration, ten bookings and their links per user; ids as services give them (uuid7, which indexes like)."""
     events: list[Event] = []
     while len(events) < count:
         user = str(uuid4())
@@ -80,7 +81,7 @@ def history(count: int) -> list[Event]:
         for _ in range(10):
             booking_id = str(uuid4())
             events += [booking(booking_id), linked(booking_id, user)]
-    return events[:count]
+    return [event.model_copy(update={"id": new_id()}) for event in events[:count]]
 
 
 async def bare_consume(url: str) -> Sample:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-import httpx
+import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.infrastructure import Infrastructure
@@ -39,7 +39,7 @@ _GROUPS = "consumer_group_seconds"
 class Run:
     """One load on one gateway; lists are by number of booking, times are this process's clock."""
 
-    client: httpx.AsyncClient
+    client: aiohttp.ClientSession
     start: float = 0.0
     numbers: dict[str, int] = field(default_factory=dict)
     answered: dict[int, float] = field(default_factory=dict)
@@ -54,9 +54,8 @@ class Run:
         await asyncio.sleep(self.schedule(number) - perf_counter())
         email = f"customer{number % CUSTOMERS}@example.com"
         body = {"contactDetails": {"firstName": "Ann", "lastName": "Lee", "email": email}, "finalAmount": "67.50"}
-        response = await self.client.post(_LISTING, json=body)
-        response.raise_for_status()
-        self.numbers[response.json()["id"]] = number
+        async with self.client.post(_LISTING, json=body) as response:
+            self.numbers[(await response.json())["id"]] = number
         self.answered[number] = perf_counter()
 
     async def watch(self) -> None:
@@ -65,8 +64,8 @@ class Run:
             started = perf_counter()
             oldest = next(number for number in range(BOOKINGS) if number not in self.seen)
             under_way = max(len(self.numbers) - oldest, 0)
-            response = await self.client.get(_LISTING, params={"limit": under_way + MARGIN})
-            self._note(response.json(), perf_counter())
+            async with self.client.get(_LISTING, params={"limit": under_way + MARGIN}) as response:
+                self._note(await response.json(), perf_counter())
             self.polls += 1
             await asyncio.sleep(max(0.0, started + POLL_SECONDS - perf_counter()))
 
@@ -120,10 +119,8 @@ def _pids_of(service: ServiceProcess) -> list[int]:
 
 async def load(whole: System) -> Run:
     """Offer the bookings and watch the listing."""
-    limits = httpx.Limits(
-        max_connections=200, keepalive_expiry=2
-    )  # before the server's 5 s, or a request meets a close
-    async with httpx.AsyncClient(base_url=whole.gateway.url, timeout=30, limits=limits) as client:
+    connections = aiohttp.TCPConnector(keepalive_timeout=2)  # before the server's 5 s, or a request meets a close
+    async with aiohttp.ClientSession(whole.gateway.url, connector=connections, raise_for_status=True) as client:
         run = Run(client, start=perf_counter() + 0.2)
         async with asyncio.timeout(BOOKINGS / RATE + PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
             tasks.create_task(run.watch())
@@ -134,8 +131,8 @@ async def load(whole: System) -> Run:
 
 async def transaction_milliseconds(service: ServiceProcess) -> float:
     """Return how long the service's consumer transactions took on average, by its own metrics."""
-    async with httpx.AsyncClient(timeout=10) as client:
-        metrics = (await client.get(f"{service.url}/metrics")).text
+    async with aiohttp.ClientSession() as client, client.get(f"{service.url}/metrics") as response:
+        metrics = await response.text()
     samples = {
         sample.name: sample.value for family in text_string_to_metric_families(metrics) for sample in family.samples
     }
