@@ -142,7 +142,7 @@ async def publish(url: str, events: Sequence[Event], *, batch: int) -> None:
     parcels = [_parcel(events[start : start + batch]) for start in range(0, len(events), batch)]
     for start in range(0, len(parcels), 500):
         assert not any(await publisher.publish(parcels[start : start + 500]))
-    await publisher.close()
+    await publisher.aclose()
 
 
 def _parcel(events: Sequence[Event]) -> Outgoing:

@@ -56,7 +56,7 @@ async def measure(infrastructure: Infrastructure) -> Result:
     engine = create_engine(await infrastructure.databases.create("sample"), name="benchmark")
     bench = Bench(infrastructure, url, engine, publisher, await one_body(engine))
     rounds = [await one_round(bench) for _ in range(ROUNDS)]
-    await publisher.close()
+    await publisher.aclose()
     await engine.dispose()
     return report({name: typical([samples[name] for samples in rounds]) for name in rounds[0]}, size=len(bench.body))
 

@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import metrics, suspects, tracing
 from shared.channel import BROKER_TROUBLE
-from shared.database import is_transient
+from shared.database import describe, is_transient
 from shared.events import BATCH_CONTENT_TYPE, EVENTS_HEADER, Event, Undecodable, decode
 from shared.failures import Failure, Failures
 
@@ -277,8 +277,8 @@ class Consumer:
         )
 
     async def _pause(self, seconds: float, error: Exception) -> None:
-        self.progress.trouble = f"{type(error).__name__}: {error}"
-        log.warning("consumer_waiting", queue=self.queue, seconds=seconds, error=repr(error))
+        self.progress.trouble = describe(error)
+        log.warning("consumer_waiting", queue=self.queue, seconds=seconds, error=describe(error))
         await asyncio.sleep(seconds)
 
 

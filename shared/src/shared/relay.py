@@ -35,14 +35,21 @@ _LIVE_BATCH = 100
 _BULK_BATCH = 500
 _BATCH_BYTES = 4 * 1024 * 1024
 
-# In seq order over all owned parts: the primary key is the only index the table needs.
+# Live before bulk, each in seq order over all owned parts: what an import left to send never delays a payment.
 _NEXT = text(
     """
     SELECT o.seq, o.bulk, l.event_id, l.type, l.subject, CAST(l.body AS text) AS body
     FROM outbox o JOIN event_log l USING (seq)
     WHERE o.part = ANY(CAST(:parts AS smallint[])) AND l.subject <> ALL(CAST(:held AS text[]))
-    ORDER BY o.seq
+    ORDER BY o.bulk, o.seq
     LIMIT :page
+    """
+)
+# A session whose process is frozen or whose host is gone ends, and with it its locks, before the work piles up.
+_END_WHEN_SILENT = text(
+    """
+    SELECT set_config('idle_session_timeout', '45s', false), set_config('tcp_keepalives_idle', '10', false),
+           set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false)
     """
 )
 _FORGET = text("DELETE FROM outbox WHERE seq = ANY(CAST(:seqs AS bigint[]))")
@@ -80,6 +87,7 @@ class Relay:
         """Own parts and send their rows, for as long as the connection lives."""
         async with self._engine.connect() as connection:
             connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await connection.execute(_END_WHEN_SILENT)
             partitions = Partitions(connection)
             poll = AdaptivePoll()
             try:

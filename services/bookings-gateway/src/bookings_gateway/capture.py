@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 PAGE = 500
 _LOCK = 7_301_955_101
 _RECONNECT_SECONDS = 0.5
+_LONGEST_ID = 200
 _TYPES = {"I": "booking.created", "U": "booking.updated", "D": "booking.deleted"}
 
 CAPTURED = prometheus_client.Counter("captured_changes_total", "Changes of the legacy table turned into events")
@@ -48,6 +49,10 @@ _VERSIONS = text(
         SELECT sequence FROM event_log l WHERE l.subject = wanted.subject ORDER BY sequence DESC LIMIT 1
     ) newest
     """
+)
+# A row deleted and inserted anew under its id (an undo, a restore) has lost the user's id it once got.
+_WRITE_LINKS_AGAIN = text(
+    "UPDATE booking_user SET written = false WHERE written AND booking_id = ANY(CAST(:bookings AS text[]))"
 )
 _FORGET = text("DELETE FROM booking_change WHERE seq = ANY(CAST(:seqs AS bigint[]))")
 _SET_ASIDE = text(
@@ -101,6 +106,8 @@ class Capture:
         await append(connection, source, news)
         if failed:
             await _set_aside(connection, failed)
+        inserted = [row["booking_id"] for row in rows if row["op"] == "I"]
+        await connection.execute(_WRITE_LINKS_AGAIN, {"bookings": inserted})
         await connection.execute(_FORGET, {"seqs": [row["seq"] for row in rows]})
         CAPTURED.inc(len(news))
 
@@ -120,6 +127,8 @@ class Capture:
         return news, failed
 
     def _event(self, row: RowMapping, sequence: int) -> NewEvent:
+        if not 1 <= len(row["booking_id"]) <= _LONGEST_ID:
+            raise ValueError("the booking's id is empty or too long to be an event's subject")
         snapshot = booking_snapshot(read_row(row["row"]), self.layout, currency=self.currency, zone=self.zone)
         return NewEvent(
             type=_TYPES[row["op"]],

@@ -2,6 +2,14 @@
 -- follows the booking when it is linked or linked anew.
 WITH slice AS (
     SELECT event_id, type, subject, time, data FROM journal WHERE seq = ANY(CAST(:numbers AS bigint[]))
+), left_behind AS (
+    -- Whose a row was before, and whom a link named, newest or not: their totals are looked at again too, so that
+    -- everybody ever named has a row, whatever order the links came in.
+    SELECT a.user_id FROM activity a JOIN booking_fact f USING (booking_id)
+    WHERE a.booking_id IN (SELECT subject FROM slice WHERE type = 'user.booking_linked')
+      AND a.user_id IS DISTINCT FROM f.user_id
+    UNION
+    SELECT CAST(data ->> 'user_id' AS uuid) FROM slice WHERE type = 'user.booking_linked'
 ), relinked AS (
     UPDATE activity a SET user_id = f.user_id
     FROM booking_fact f
@@ -24,6 +32,8 @@ WITH slice AS (
     ON CONFLICT (event_id) DO NOTHING
     RETURNING user_id
 )
+SELECT user_id FROM left_behind WHERE user_id IS NOT NULL
+UNION
 SELECT user_id FROM relinked WHERE user_id IS NOT NULL
 UNION
 SELECT user_id FROM added WHERE user_id IS NOT NULL
