@@ -20,16 +20,10 @@ _MIGRATION_LOCK = 7_301_955_002
 def create_engine(url: str, *, name: str, pool_size: int = 10, search_path: str | None = None) -> AsyncEngine:
     """Return an engine for ``postgresql://…``; ``name`` shows up in ``pg_stat_activity``.
 
-    A transaction left idle is ended after a minute: it would hold back vacuum and every replay's fence. Plans are made
-    for the values at hand: one made while a queue table was empty takes seconds once it is full. Errors never show
-    parameters: they are other people's names and addresses.
+    A transaction left idle is ended after a minute: it would hold back vacuum and every replay's fence. Errors never
+    show parameters: they are other people's names and addresses.
     """
-    settings = {
-        "application_name": name,
-        "idle_in_transaction_session_timeout": "60000",
-        "jit": "off",
-        "plan_cache_mode": "force_custom_plan",
-    }
+    settings = {"application_name": name, "idle_in_transaction_session_timeout": "60000", "jit": "off"}
     if search_path:
         settings["search_path"] = search_path
     return create_async_engine(

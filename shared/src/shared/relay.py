@@ -20,7 +20,7 @@ from shared.database import is_transient
 from shared.events import BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, EVENTS_HEADER, encode_batch
 from shared.partitions import Partitions
 from shared.publisher import NotPublished, Outgoing, Publisher
-from shared.signal import AdaptivePoll, Signal
+from shared.signal import AdaptivePoll, Pace, Signal
 from shared.topology import EXCHANGE
 
 log = structlog.get_logger(__name__)
@@ -29,6 +29,7 @@ _PAGE = 500
 _REBALANCE_SECONDS = 1.0
 _LONGEST_BACKOFF = 30.0
 _RECONNECT_SECONDS = 0.5
+_PACE_SECONDS = 0.01
 
 # Live batches are smaller: a consumer prefetches hundreds of messages and must hold them all in memory.
 _LIVE_BATCH = 100
@@ -46,10 +47,12 @@ _NEXT = text(
     """
 )
 # A session whose process is frozen or whose host is gone ends, and with it its locks, before the work piles up.
-_END_WHEN_SILENT = text(
+# And a plan made while the outbox was empty, as it is most of the time, takes seconds once it is full.
+_PREPARE = text(
     """
     SELECT set_config('idle_session_timeout', '45s', false), set_config('tcp_keepalives_idle', '10', false),
-           set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false)
+           set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false),
+           set_config('plan_cache_mode', 'force_custom_plan', false)
     """
 )
 _FORGET = text("DELETE FROM outbox WHERE seq = ANY(CAST(:seqs AS bigint[]))")
@@ -87,15 +90,16 @@ class Relay:
         """Own parts and send their rows, for as long as the connection lives."""
         async with self._engine.connect() as connection:
             connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.execute(_END_WHEN_SILENT)
+            await connection.execute(_PREPARE)
             partitions = Partitions(connection)
-            poll = AdaptivePoll()
+            poll, pace = AdaptivePoll(), Pace(_PACE_SECONDS)
             try:
                 while True:
                     owned = await partitions.share(every=_REBALANCE_SECONDS)
                     sent = await self._send_page(connection, owned)
                     if sent < _PAGE:
                         await self._signal.wait(poll.next(worked=sent > 0))
+                        await pace.keep()
             finally:
                 # The locks belong to the session: never hand it back to the pool with them on it.
                 await connection.invalidate()

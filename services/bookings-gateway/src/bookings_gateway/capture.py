@@ -32,7 +32,8 @@ _TYPES = {"I": "booking.created", "U": "booking.updated", "D": "booking.deleted"
 CAPTURED = prometheus_client.Counter("captured_changes_total", "Changes of the legacy table turned into events")
 SET_ASIDE = prometheus_client.Counter("captured_changes_set_aside_total", "Changes no event could be made of")
 
-_TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(:key)")
+# The table is empty most of the time, and a plan made for that takes long when it is full.
+_TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(:key), set_config('plan_cache_mode', 'force_custom_plan', true)")
 # A statement of its own after the lock: its snapshot then sees what the last holder deleted. Within one booking a
 # later row cannot be visible before an earlier one, because its writer waited for the earlier commit.
 _NEXT = text(
