@@ -9,6 +9,7 @@ import pytest
 from local_stack.postgres import LocalPostgres
 from local_stack.rabbitmq import LocalRabbit
 from shared.service import Service
+from shared.topology import UNROUTED
 from support.sample_service import effects, new_booking, record, running, sample_service
 from support.waiting import eventually
 
@@ -38,6 +39,9 @@ async def green(service: Service, *, seconds: float = 20) -> None:
 
 
 async def test_red_while_the_broker_is_stopped_and_green_after(sample: Service, rabbit: LocalRabbit) -> None:
+    retries = (sample.topology.retry(attempt + 1) or "" for attempt in range(len(sample.topology.retry_delays)))
+    queues = [sample.topology.events, sample.topology.bulk, sample.topology.dead, UNROUTED, *retries]
+    await asyncio.to_thread(rabbit.wait_until_kept, *queues)
     await asyncio.to_thread(rabbit.kill)
     await red(sample, "broker")
     await asyncio.to_thread(rabbit.start)
