@@ -14,7 +14,6 @@ from support.oracle import drained, projected_totals, totals_by_customers_sql
 from support.system import System, system
 from support.waiting import eventually
 
-
 TRACEPARENT = "SELECT body ->> 'traceparent' AS traceparent FROM"
 
 

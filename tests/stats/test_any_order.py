@@ -71,7 +71,7 @@ def folded(events: list[Event]) -> dict[str, tuple[int, Decimal, Decimal, Decima
         if kind == "payment":
             totals[owner[event.data["booking_id"]]][2] += Decimal(event.data["received"]) / 100
             totals[owner[event.data["booking_id"]]][3] += Decimal(event.data["refunded"]) / 100
-    return {user: tuple(values) for user, values in totals.items()}  # type: ignore[misc]
+    return {user: tuple(values) for user, values in totals.items()}
 
 
 async def test_totals_equal_a_plain_fold_of_the_newest_versions(stats_engine: AsyncEngine) -> None:

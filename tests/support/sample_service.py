@@ -1,6 +1,8 @@
 """A service with the least of a handler: it keeps every booking's newest sequence and counts effects."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -29,6 +31,7 @@ EFFECT = """
 """
 
 EXPLODE = "explode"
+KILL = "kill"
 
 
 def create_tables(url: str) -> None:
@@ -56,8 +59,11 @@ class SampleHandler(InboxHandler):
 
     async def apply(self, connection: AsyncConnection, group: Group) -> None:
         for event in group.events:
-            if read(event).status == EXPLODE:
+            status = read(event).status
+            if status == EXPLODE:
                 raise RuntimeError("this booking explodes")
+            if status == KILL:
+                os.kill(os.getpid(), signal.SIGKILL)
         await connection.execute(
             text("INSERT INTO effect (event_id, subject, sequence, bulk) VALUES (:id, :subject, :sequence, :bulk)"),
             [

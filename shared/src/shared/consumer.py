@@ -10,10 +10,11 @@ Nothing is acknowledged before its effect is committed or the event is safe in a
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 import aiormq
 import structlog
@@ -22,11 +23,13 @@ from aiormq.abc import AbstractChannel
 from opentelemetry.trace import Span
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared import metrics, tracing
+from shared import metrics, suspects, tracing
 from shared.channel import BROKER_TROUBLE
 from shared.database import is_transient
 from shared.events import BATCH_CONTENT_TYPE, EVENTS_HEADER, Event, Undecodable, decode
 from shared.failures import Failure, Failures
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -151,17 +154,27 @@ class Consumer:
         """Settle deliveries until cancelled; a group under way is finished first."""
         while True:
             group = await self.buffer.take()
-            settling = asyncio.ensure_future(self.settle(group))
+            settling = asyncio.ensure_future(self._settle_surely(group))
             try:
                 await asyncio.shield(settling)
             except asyncio.CancelledError:
                 await asyncio.wait([settling], timeout=_STOP_SECONDS)
                 raise
 
+    async def _settle_surely(self, group: Sequence[Arrival]) -> None:
+        """Settle the group, again after a defect of ours: letting go of it would let a later one acknowledge it."""
+        while True:
+            try:
+                return await self.settle(group)
+            except Exception as error:
+                log.exception("settle_failed", queue=self.queue)
+                await self._pause(_LONGEST_BACKOFF, error)
+
     async def settle(self, arrivals: Sequence[Arrival]) -> None:
         """Apply one group and acknowledge it. A lost channel is no failure: its deliveries come again."""
         failures, events = self._sort(arrivals)
-        failures += await self._apply(events)
+        alone = any(suspects.is_suspect(arrival.delivery) for arrival in arrivals)
+        failures += await (self._apply_alone(events) if alone else self._apply(events))
         channel = arrivals[-1].channel
         if not failures or await self._move(failures, channel):
             await self._acknowledge(channel, arrivals[-1].tag)
@@ -211,20 +224,41 @@ class Consumer:
         middle = len(delivered) // 2
         return await self._apply(delivered[:middle]) + await self._apply(delivered[middle:])
 
+    async def _apply_alone(self, delivered: Sequence["Delivered"]) -> list[Failure]:
+        """Apply one by one, each noted before, so that an event which kills the process is found out."""
+        failures: list[Failure] = []
+        for item in delivered:
+            tries = await self._patiently(partial(suspects.note, self.engine, item.event))
+            if tries > suspects.DEATHS_ALLOWED:
+                died = suspects.KillsTheProcess(f"the process died {tries - 1} times while applying it alone")
+                failures.append(Failure.of(item.event, item.delivery, died))
+            else:
+                failures += await self._apply([item])
+            await self._patiently(partial(suspects.clear, self.engine, item.event))
+        return failures
+
     async def _commit(self, events: Sequence[Event]) -> Exception | None:
         """Run one transaction; waits out circumstance, returns an error of data."""
+        try:
+            await self._patiently(partial(self._transaction, events))
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is the event's fault
+            return error
+        return None
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do the work, again and again while only circumstance is against it."""
         pause = 0.05
         while True:
             try:
-                await self._transaction(events)
-            except Exception as error:  # noqa: BLE001 - whatever a handler raises is the event's fault
+                result = await work()
+            except Exception as error:
                 if not is_transient(error):
-                    return error
+                    raise
                 await self._pause(pause, error)
                 pause = min(pause * 2, _LONGEST_BACKOFF)
             else:
                 self.progress.trouble = None
-                return None
+                return result
 
     async def _transaction(self, events: Sequence[Event]) -> None:
         with metrics.GROUP_SECONDS.time(), self._span(events):

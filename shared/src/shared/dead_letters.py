@@ -3,11 +3,13 @@
 Never listed by get-and-requeue: every look would raise the delivery count of what is looked at.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import sqlalchemy.exc
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from pydantic_core import to_json
@@ -15,6 +17,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared import failures
+from shared.database import is_transient
 from shared.events import BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, Event, decode
 from shared.publisher import Outgoing, Publisher
 
@@ -51,6 +54,8 @@ _DECIDE = text(
     """
 )
 _PAGE = 500
+_AGAIN_SECONDS = 1.0
+_BY_THE_BROKER = "set aside by the broker: delivered too often without an answer"
 
 
 class DeadLetters:
@@ -60,11 +65,26 @@ class DeadLetters:
         self._engine = engine
 
     async def keep(self, delivery: AbstractIncomingMessage) -> None:
-        """Write one dead message to the table and acknowledge it; raises what the database raises."""
-        async with self._engine.begin() as connection:
-            await connection.execute(_INSERT, _row(delivery))
+        """Write one dead message to the table and acknowledge it. Waits as long as the database is away.
+
+        What the table cannot take as described is kept with its bytes alone.
+        """
+        row = _row(delivery)
+        while True:
+            try:
+                await self._insert(row)
+                break
+            except (OSError, sqlalchemy.exc.SQLAlchemyError) as error:
+                log.warning("dead_letter_not_kept", error=type(error).__name__)
+                if not is_transient(error):
+                    row = {**_bare(delivery), "reason": f"could not be described: {type(error).__name__}"}
+                await asyncio.sleep(_AGAIN_SECONDS)
         await delivery.ack()
-        log.error("dead_letter", message_id=delivery.message_id, attempts=delivery.headers.get(failures.ATTEMPTS))
+        log.error("dead_letter", message_id=delivery.message_id, attempts=row["attempts"])
+
+    async def _insert(self, row: dict[str, Any]) -> None:
+        async with self._engine.begin() as connection:
+            await connection.execute(_INSERT, row)
 
     async def find(
         self, *, state: str | None = "open", type_: str | None = None, limit: int = 100
@@ -116,19 +136,26 @@ def _row(delivery: AbstractIncomingMessage) -> dict[str, Any]:
     headers = delivery.headers
     event = _event(delivery)
     x_death = headers.get("x-death")
-    now = datetime.now(UTC)
+    attempts = headers.get(failures.ATTEMPTS) or headers.get("x-delivery-count")
     return {
+        **_bare(delivery),
         "event_id": event.id if event else _uuid(delivery.message_id),
         "type": event.type if event else None,
         "subject": event.subject if event else None,
         "content_type": delivery.content_type,
-        "body": delivery.body,
-        "reason": str(headers.get(failures.REASON) or "set aside by the broker: delivered too often without an answer"),
-        "attempts": headers.get(failures.ATTEMPTS) or headers.get("x-delivery-count") or 0,
-        "first": _time(headers.get(failures.FIRST_FAILED)) or now,
-        "last": _time(headers.get(failures.LAST_FAILED)) or now,
+        "reason": str(headers.get(failures.REASON) or _BY_THE_BROKER).replace("\x00", ""),
+        "attempts": attempts if isinstance(attempts, int) else 0,
+        "first": _time(headers.get(failures.FIRST_FAILED)),
+        "last": _time(headers.get(failures.LAST_FAILED)),
         "x_death": to_json(x_death, fallback=str).decode() if x_death else None,
     }
+
+
+def _bare(delivery: AbstractIncomingMessage) -> dict[str, Any]:
+    """The least that can be said of a message, whatever is in it."""
+    unknown = dict.fromkeys(("event_id", "type", "subject", "content_type", "x_death"))
+    now = datetime.now(UTC)
+    return {**unknown, "body": delivery.body, "reason": "", "attempts": 0, "first": now, "last": now}
 
 
 def _event(delivery: AbstractIncomingMessage) -> Event | None:
@@ -145,8 +172,11 @@ def _uuid(value: str | None) -> UUID | None:
         return None
 
 
-def _time(value: object) -> datetime | None:
-    return datetime.fromisoformat(value) if isinstance(value, str) else None
+def _time(value: object) -> datetime:
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else datetime.now(UTC)
+    except ValueError:
+        return datetime.now(UTC)
 
 
 def _again(row: RowMapping, queue: str) -> Outgoing:

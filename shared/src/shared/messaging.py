@@ -27,6 +27,7 @@ LIVE_PREFETCH = 1000
 BULK_PREFETCH = 4  # one message there may be 500 events
 _DEAD_PREFETCH = 20
 _KEEP_SECONDS = 3.0
+_DECLARE_SECONDS = 15.0
 _PROBE_SECONDS = 2.0
 _STALLED_SECONDS = 15.0
 _REDRIVE_PAGE = 500
@@ -95,7 +96,7 @@ class Messaging:
     async def _keep(self) -> None:
         """Mend topology and consumers, re-drive what was unrouted, note what is wrong."""
         try:
-            async with asyncio.timeout(_KEEP_SECONDS + _PROBE_SECONDS):
+            async with asyncio.timeout(_DECLARE_SECONDS):
                 channel = await self._admin.get()
                 await declare(channel, self.topology)
                 await self._start_broker()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy.exc
@@ -105,14 +106,14 @@ class Service:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run until the block ends. Consumers stop first, then the relay, so that nothing is left half way."""
-        self.tasks.start("relay", self.relay.run())
+        self.tasks.start("relay", self.relay.run)
         if isinstance(self.handler, inbox.InboxHandler):
-            self.tasks.start("forget", self._forget())
+            self.tasks.start("forget", self._forget)
         for name, work in self._background.items():
-            self.tasks.start(name, work(self))
-        self.tasks.start("consume", self.messaging.live.run())
-        self.tasks.start("consume-bulk", self.messaging.bulk.run())
-        self.tasks.start("messaging", self.messaging.run())
+            self.tasks.start(name, partial(work, self))
+        self.tasks.start("consume", self.messaging.live.run)
+        self.tasks.start("consume-bulk", self.messaging.bulk.run)
+        self.tasks.start("messaging", self.messaging.run)
         log.info("service_started", service=self.name)
         try:
             yield

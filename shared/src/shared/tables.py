@@ -65,4 +65,6 @@ DEAD_LETTER = [
     )
     """,
     "CREATE INDEX dead_letter_open ON dead_letter (id) WHERE state = 'open'",
+    # suspect: events being tried alone because they may have killed the process (see suspects.py). Mostly empty.
+    "CREATE TABLE suspect (event_id uuid PRIMARY KEY, tries integer NOT NULL)",
 ]

@@ -1,29 +1,41 @@
-"""Background work of a process: named tasks that must not end by themselves."""
+"""Background work of a process: named tasks that go on for as long as the process does."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 log = structlog.get_logger(__name__)
 
+_RESTART_SECONDS = 2.0
+
 
 class Tasks:
-    """Starts tasks and stops them in reverse order. A task that dies is a defect: readiness says so."""
+    """Starts tasks and stops them in reverse order. One that dies of a defect is started again, and reported."""
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
+        self._troubles: dict[str, str] = {}
 
-    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name=name)
-        task.add_done_callback(_report)
-        self._tasks.append(task)
+    def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run ``work`` until stopped; it is called anew whenever it raises."""
+        self._tasks.append(asyncio.create_task(self._run(name, work), name=name))
+
+    async def _run(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            restarted = asyncio.get_running_loop().call_later(_RESTART_SECONDS, self._troubles.pop, name, None)
+            try:
+                return await work()
+            except Exception as error:
+                log.exception("task_died", task=name)
+                self._troubles[name] = f"{type(error).__name__}: {error}"
+            finally:
+                restarted.cancel()
+            await asyncio.sleep(_RESTART_SECONDS)
 
     async def health(self) -> str | None:
-        """Return which tasks have died, or ``None``."""
-        dead = [task.get_name() for task in self._tasks if task.done()]
-        return f"stopped: {', '.join(dead)}" if dead else None
+        """Return which tasks died a moment ago, and of what, or ``None``."""
+        return "; ".join(f"{name} died of {trouble}" for name, trouble in self._troubles.items()) or None
 
     async def stop(self) -> None:
         """Cancel the last started first, and wait for each."""
@@ -31,8 +43,3 @@ class Tasks:
             task = self._tasks.pop()
             task.cancel()
             await asyncio.wait([task])
-
-
-def _report(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.error("task_died", task=task.get_name(), exc_info=error)
