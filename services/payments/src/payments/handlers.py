@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments.service.match_bookings import match_bookings
+from payments.service.remember_bookings import remember_bookings
 from shared import contracts, event_log, inbox
 from shared.consumer import Group
 from shared.events import Event
@@ -26,5 +27,7 @@ class BookingsHandler:
         return await inbox.claim(connection, events)
 
     async def apply(self, connection: AsyncConnection, group: Group) -> None:
-        news = await match_bookings(connection, [contracts.read(event) for event in group.events])
+        told = [(event, contracts.read(event)) for event in group.events]
+        await remember_bookings(connection, told)
+        news = await match_bookings(connection, [booking for _, booking in told])
         await event_log.append(connection, self._source, news, bulk=group.bulk)

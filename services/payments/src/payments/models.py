@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from payments.domain.objects import StripeObject
 from payments.domain.payment import PaymentState, PaymentStatus
 from payments.domain.versions import Kept
 
@@ -49,6 +50,7 @@ class Payment:
     state: PaymentState | None = None
     changed_at: datetime | None = None
     migrated: bool = False
+    matched_by_hand: bool = False
 
 
 # Payments look for a booking's names and bookings look for payments that name them, each unseen by the other until
@@ -85,6 +87,12 @@ _OBJECTS_OF = text(
     """
     SELECT id, payment_id, waits_for, CAST(kept AS text) AS kept FROM stripe_object
     WHERE payment_id = ANY(CAST(:payments AS uuid[])) OR waits_for = ANY(CAST(:charges AS text[]))
+    """
+)
+_KEPT_OBJECTS = text(
+    """
+    SELECT id, payment_id, waits_for, CAST(kept AS text) AS kept FROM stripe_object
+    WHERE id = ANY(CAST(:ids AS text[])) AND kept IS NOT NULL
     """
 )
 # A name two bookings share belongs to the lower id: arbitrary, but always the same.
@@ -163,6 +171,12 @@ async def objects_of(
     return [_object(row) for row in await connection.execute(_OBJECTS_OF, criteria)]
 
 
+async def kept_objects(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, StripeObject]:
+    """Return objects as they are kept, of those that are; without a lock."""
+    rows = [_object(row) for row in await connection.execute(_KEPT_OBJECTS, {"ids": list(ids)})]
+    return {row.id: row.kept.object for row in rows if row.kept}
+
+
 async def bookings_by_key(connection: AsyncConnection, keys: Iterable[str]) -> dict[str, str]:
     """Return the booking of each key that names one."""
     rows = await connection.execute(_BOOKINGS, {"keys": sorted(set(keys))})
@@ -221,7 +235,7 @@ def _payment(row: Row[tuple[object, ...]]) -> Payment:
             created_at=row.created_at,
             booking_keys=tuple(row.booking_keys),
         )
-    return Payment(row.id, row.sequence, row.booking_id, state, row.changed_at, row.migrated)
+    return Payment(row.id, row.sequence, row.booking_id, state, row.changed_at, row.migrated, row.matched_by_hand)
 
 
 def _payment_columns(payment: Payment) -> dict[str, object]:

@@ -111,7 +111,7 @@ class Ledger:
             if payment.state is None:
                 return
             state = replace(payment.state, status=PaymentStatus.CANCELED, received=0, refunded=0)
-        booking_id = booking_of(state, self.bookings)
+        booking_id = payment.booking_id if payment.matched_by_hand else booking_of(state, self.bookings)
         self.payments[payment_id], news = change(payment, state, booking_id=booking_id, cause=cause)
         self._changed_payments.add(payment_id)
         self.news += news

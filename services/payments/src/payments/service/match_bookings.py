@@ -27,7 +27,7 @@ async def match_bookings(connection: AsyncConnection, bookings: Sequence[Booking
     changed: list[Payment] = []
     news: list[NewEvent] = []
     for payment in payments:
-        if payment.state is None or booking_of(payment.state, known) == payment.booking_id:
+        if payment.matched_by_hand or payment.state is None or booking_of(payment.state, known) == payment.booking_id:
             continue
         cause = Cause(payment.changed_at or payment.state.created_at)
         matched, event = change(payment, payment.state, booking_id=booking_of(payment.state, known), cause=cause)

@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments import metrics
 from payments.errors import DeliveryRefused, Reason
@@ -31,10 +32,17 @@ _STORE = text(
         SELECT event_id, type, received_at, received_at, traceparent FROM delivery ORDER BY event_id
         ON CONFLICT (id) DO NOTHING
     )
-    INSERT INTO stripe_delivery (event_id, received_at, headers, body)
-    SELECT event_id, received_at, headers, body FROM delivery ORDER BY position
+    INSERT INTO stripe_delivery (event_id, received_at, headers, body, source)
+    SELECT event_id, received_at, headers, body, :source FROM delivery ORDER BY position
     """
 )
+
+
+class Source(StrEnum):
+    """Who brought a delivery: Stripe, or our own asking for what it did not bring."""
+
+    WEBHOOK = "webhook"
+    RECONCILE = "reconcile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +88,27 @@ class DeliveryRecorder:
 
     async def _write(self, deliveries: Sequence[Delivery]) -> None:
         async with self._engine.begin() as connection:
-            await connection.execute(
-                _STORE,
-                {
-                    "ids": [delivery.event_id for delivery in deliveries],
-                    "types": [delivery.type for delivery in deliveries],
-                    "times": [delivery.received_at for delivery in deliveries],
-                    "headers": [delivery.headers for delivery in deliveries],
-                    "bodies": [delivery.body for delivery in deliveries],
-                    "traceparents": [delivery.traceparent for delivery in deliveries],
-                },
-            )
+            await store(connection, deliveries)
         self._stored.set()
         metrics.DELIVERY_GROUP.observe(len(deliveries))
+
+
+async def store(
+    connection: AsyncConnection, deliveries: Sequence[Delivery], *, source: Source = Source.WEBHOOK
+) -> None:
+    """Store deliveries and make events met for the first time due; the caller commits."""
+    await connection.execute(
+        _STORE,
+        {
+            "ids": [delivery.event_id for delivery in deliveries],
+            "types": [delivery.type for delivery in deliveries],
+            "times": [delivery.received_at for delivery in deliveries],
+            "headers": [delivery.headers for delivery in deliveries],
+            "bodies": [delivery.body for delivery in deliveries],
+            "traceparents": [delivery.traceparent for delivery in deliveries],
+            "source": source,
+        },
+    )
 
 
 def _refuse_constant(name: str) -> None:
