@@ -58,7 +58,8 @@ async def _decide(
     if payment.state is None or (payment.matched_by_hand and payment.booking_id == booking_id):
         return
     cause = Cause(payment.changed_at or payment.state.created_at)  # being matched is no event of its own
-    changed, news = change(payment, payment.state, booking_id=booking_id, cause=cause)
+    user_id = (await models.users_by_booking(connection, [booking_id] if booking_id else [])).get(booking_id or "")
+    changed, news = change(payment, payment.state, booking_id=booking_id, user_id=user_id, cause=cause)
     await models.save_payments(connection, [changed])
     await connection.execute(_MARK, {"id": payment.id})
     await connection.execute(

@@ -13,7 +13,7 @@ from payments import models
 from payments.domain.payment import PaymentState, PaymentStatus
 from payments.errors import KeyReused, NoSuchPayment, NotManual
 from payments.models import Payment
-from payments.service.announce import Cause, booking_of, change
+from payments.service.announce import Bookings, Cause, matched
 from payments.service.request_refund import minor_units
 from shared import event_log
 
@@ -99,13 +99,9 @@ class CashDesk:
             await self._announce(connection, payment, state, Cause(datetime.now(UTC)))
         return True
 
-    async def _announce(
-        self, connection: AsyncConnection, payment: Payment, state: PaymentState, cause: Cause
-    ) -> None:
-        booking_id = payment.booking_id
-        if not payment.matched_by_hand:
-            booking_id = booking_of(state, await models.bookings_by_key(connection, state.booking_keys))
-        changed, news = change(payment, state, booking_id=booking_id, cause=cause)
+    async def _announce(self, connection: AsyncConnection, payment: Payment, state: PaymentState, cause: Cause) -> None:
+        bookings = await Bookings.load(connection, state.booking_keys, also=[payment.booking_id])
+        changed, news = matched(payment, state, bookings=bookings, cause=cause)
         await models.save_payments(connection, [changed])
         await event_log.append(connection, self.source, news)
 
