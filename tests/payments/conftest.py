@@ -1,7 +1,7 @@
 """A payments service on a fresh database, and a client that posts to it as Stripe does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 
 import httpx
@@ -10,14 +10,23 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments.api import Webhook, add_routes
+from payments.api_access import add_refusals
+from payments.api_payments import Desk, router
 from payments.handlers import BookingsHandler
+from payments.operations import Operations, operations_on
 from payments.service.examine import Expected
 from payments.service.process_events import EventProcessor
 from payments.service.record_delivery import DeliveryRecorder
+from payments.service.record_manual_payment import CashDesk
+from payments.service.request_refund import RefundDesk
 from payments.settings import Settings
+from payments.stripe_gateway import StripeApi
 from shared.signal import Signal
+from support.fake_stripe import KEY, FakeStripe, fake_stripe
 from support.payments import Payments
 from support.stripe_payloads import SECRET
+
+TOKEN = "a token the services share"
 
 
 @pytest.fixture
@@ -47,3 +56,55 @@ async def stripe_client(payments: Payments) -> AsyncIterator[httpx.AsyncClient]:
     add_routes(app, Webhook(settings, payments.recorder))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://payments") as client:
         yield client
+
+
+@pytest.fixture
+def account() -> Iterator[FakeStripe]:
+    """Stripe's side: an account of our own."""
+    with fake_stripe() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def parts(payments: Payments, account: FakeStripe) -> AsyncIterator[Operations]:
+    """What calls Stripe's API, here the fake one; impatient and quick to ask again."""
+    api = StripeApi(KEY, base=account.url, timeout_seconds=0.5, first_pause_seconds=0.01)
+    yield operations_on(api, operating_settings(), payments.engine, payments.processor, source="/payments")
+    await api.close()
+
+
+@pytest.fixture
+async def internal(payments: Payments, parts: Operations) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the internal API that bears the token."""
+    app = FastAPI()
+    app.include_router(router(internal_desk(payments, parts.refunds)))
+    add_refusals(app)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://payments/internal", headers=headers) as client:
+        yield client
+
+
+def operating_settings(**others: object) -> Settings:
+    """Return settings with a token."""
+    return Settings.model_validate(
+        {
+            "database_url": "postgresql://unused",
+            "amqp_url": "amqp://unused",
+            "stripe_webhook_secrets": SECRET,
+            "internal_token": TOKEN,
+            **others,
+        }
+    )
+
+
+def internal_desk(payments: Payments, refunds: RefundDesk | None, **settings: object) -> Desk:
+    """Return what the internal API calls."""
+    return Desk(
+        engine=payments.engine,
+        source="/payments",
+        settings=operating_settings(**settings),
+        cash=CashDesk(payments.engine, "/payments"),
+        refunds=refunds,
+        committed=payments.stored.set,
+    )

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import parse_qsl
 
 import uvicorn
@@ -49,7 +48,9 @@ _FIELDS = ("charge", "payment_intent", "customer", "status")
 class StripeError(Exception):
     """An answer of the API that is no success."""
 
-    def __init__(self, status: int, message: str, *, code: str | None = None, type_: str = "invalid_request_error"):
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, type_: str = "invalid_request_error"
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.body = {"error": {"code": code, "message": message, "type": type_}}
@@ -203,9 +204,9 @@ class FakeStripe:
             return _json(fault, body, {"Retry-After": "0"} if fault == 429 else {})
         if fault == "hang":
             return await _never(request)
+        if not request.headers.get("authorization", "").startswith(("Bearer sk_", "Bearer rk_")):
+            return _json(401, StripeError(401, "You did not provide an API key.").body)
         try:
-            if not request.headers.get("authorization", "").startswith(("Bearer sk_", "Bearer rk_")):
-                raise StripeError(401, "You did not provide an API key.")
             body = self._do(request.method, path, query, form, request.headers.get("idempotency-key"))
         except StripeError as error:
             return _json(error.status, error.body)

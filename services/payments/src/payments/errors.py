@@ -135,3 +135,37 @@ class AlreadyReconciling(Exception):
 
     def __init__(self) -> None:
         super().__init__("another run of reconcile is under way")
+
+
+class UnusableCursor(Refusal):
+    """A page's cursor that no earlier page gave."""
+
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("This cursor is not one of ours: take `next` of the page before.")
+
+
+class Unauthorized(Refusal):
+    """No bearer token, or another."""
+
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__("This needs `Authorization: Bearer …` with the token the services share.")
+
+
+class NoInternalToken(Refusal):
+    """Nobody may call: there is no token to compare with."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("The internal API is closed: PAYMENTS_INTERNAL_TOKEN is not set.")
+
+
+class RefusedByStripe(Refusal):
+    """Stripe said no to a refund; the payment is as it was."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(f"Stripe refused the refund: {said}")

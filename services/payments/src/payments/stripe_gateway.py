@@ -16,7 +16,6 @@ from payments.errors import DeliveryRefused, Reason, StripeAway, StripeRefused
 
 log = structlog.get_logger(__name__)
 
-_CALL_SECONDS = 30.0
 _READ_ATTEMPTS = 8
 _LONGEST_PAUSE = 30.0
 # Not an answer to the question asked: too many requests, a lock, the same key in use by a call still under way.
@@ -71,13 +70,19 @@ class Answer:
 class StripeApi:
     """Stripe's API: reads wait out 429 and 5xx, writes are made once and left to the caller to repeat.
 
-    ``account`` is the connected account to ask about, ``first_pause_seconds`` what the first new attempt waits.
+    ``account`` is the connected account to ask about.
     """
 
     def __init__(
-        self, key: str, *, base: str | None = None, account: str | None = None, first_pause_seconds: float = 0.5
+        self,
+        key: str,
+        *,
+        base: str | None = None,
+        account: str | None = None,
+        timeout_seconds: float = 30.0,
+        first_pause_seconds: float = 0.5,
     ) -> None:
-        self._http = stripe.HTTPXClient(timeout=_CALL_SECONDS)
+        self._http = stripe.HTTPXClient(timeout=timeout_seconds)
         self._client = stripe.StripeClient(
             key,
             base_addresses={"api": base} if base else {},
@@ -108,7 +113,7 @@ class StripeApi:
         return await self._call("post", "/v1/refunds", {**params, "idempotency_key": idempotency_key})
 
     async def close(self) -> None:
-        await self._http.close_async()
+        await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def _call(self, method: str, path: str, params: Mapping[str, object]) -> Answer:
         sent = datetime.now(UTC)

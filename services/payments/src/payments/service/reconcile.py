@@ -19,6 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments.errors import AlreadyReconciling
+from payments.service.fetch_objects import Fetcher
 from payments.service.process_events import EventProcessor
 from payments.service.reconcile_events import take_missed_events
 from payments.service.reconcile_objects import ObjectWalk
@@ -49,6 +50,7 @@ class Reconciler:
     api: StripeApi
     processor: EventProcessor
     walk: ObjectWalk
+    fetcher: Fetcher
     overlap: timedelta
 
     async def run(self, *, since: datetime | None = None, dry_run: bool = False) -> Report:
@@ -65,6 +67,8 @@ class Reconciler:
                 pass
             await self.walk.run(report)
             if not dry_run:
+                while await self.fetcher.fetch_due():
+                    pass
                 await self._finish(report)
         log.info("reconciled", dry_run=dry_run, events=len(report.events), objects=len(report.objects))
         return report

@@ -25,7 +25,7 @@ from payments.errors import (
     UnreadableEvent,
     UnusableAmount,
 )
-from payments.service.fetched import FetchedTaker
+from payments.service.apply_fetched import apply_fetched
 from payments.stripe_gateway import Answer, StripeApi
 from shared.money import to_decimal, to_minor
 
@@ -108,19 +108,19 @@ class RefundDesk:
 
     engine: AsyncEngine
     api: StripeApi
-    taker: FetchedTaker
+    source: str
 
     async def refund(
         self, payment_id: UUID, *, key: str, amount: Decimal, reason: str | None, by: str
-    ) -> RefundRequest:
+    ) -> tuple[RefundRequest, bool]:
         """Record a refund and try at once to make it; one Stripe did not answer is still ``pending``.
 
-        ``key`` is the caller's: the same again is the same refund. Raises :class:`NoSuchPayment`,
-        :class:`UnusableAmount`, :class:`RefundExceedsPayment`, :class:`NotRefundable`, :class:`KeyReused`.
+        Returns the request and whether it is new. ``key`` is the caller's: the same again is the same refund. Raises
+        :class:`NoSuchPayment`, :class:`UnusableAmount`, :class:`RefundExceedsPayment`, :class:`NotRefundable`, :class:`KeyReused`.
         """
         async with self.engine.begin() as connection:
             asked, is_new = await _record(connection, payment_id, key=key, amount=amount, reason=reason, by=by)
-        return await self._send(asked) if is_new else asked
+        return (await self._send(asked) if is_new else asked), is_new
 
     async def send_due(self) -> bool:
         """Send one request that is due again; ``False`` when there was none."""
@@ -173,14 +173,15 @@ class RefundDesk:
 
     async def _accept(self, asked: RefundRequest, refund: Mapping[str, Any], answer: Answer) -> RefundRequest:
         """Take the refund in and settle the request in one transaction, so it is never counted twice or not at all."""
-        async with self.engine.begin() as connection:
-            try:
-                await self.taker.apply(connection, refund, requested_at=answer.requested_at)
-            except UnreadableEvent as error:  # the money is on its way all the same
-                log.error("refund_unreadable", refund_request_id=str(asked.id), error=str(error))
-            values = {"id": asked.id, "state": "accepted", "stripe_refund_id": refund["id"], "error": None}
-            await connection.execute(_DECIDE, values)
-            return await _found(connection, asked.id)
+        values = {"state": "accepted", "stripe_refund_id": refund["id"], "error": None}
+        try:
+            async with self.engine.begin() as connection:
+                await apply_fetched(connection, refund, requested_at=answer.requested_at, source=self.source)
+                await connection.execute(_DECIDE, {"id": asked.id, **values})
+                return await _found(connection, asked.id)
+        except UnreadableEvent as error:  # the money is on its way all the same
+            log.warning("refund_unreadable", refund_request_id=str(asked.id), error=str(error))
+            return await self._settle(asked, _DECIDE, values)
 
     async def _decide(self, asked: RefundRequest, state: str, *, error: str) -> RefundRequest:
         return await self._settle(asked, _DECIDE, {"state": state, "stripe_refund_id": None, "error": error})
