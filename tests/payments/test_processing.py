@@ -128,7 +128,7 @@ async def test_unreadable_event_fails_alone(payments: Payments) -> None:
     await payments.take(PAID, BROKEN)
 
     assert await events_by_state(payments) == {"processed": [PAID["id"]], "failed": [BROKEN["id"]]}
-    (failed,) = await list_events(payments.engine, failed=True, limit=10)
+    (failed,) = await list_events(payments.engine, state="failed", limit=10)
     assert "currency" in failed.error
     assert failed.next_attempt_at > datetime.now(UTC)
 
@@ -154,7 +154,7 @@ async def test_failed_event_is_given_up_and_retried_by_hand(payments: Payments) 
     (row,) = await payments.rows("SELECT attempts, next_attempt_at FROM stripe_event")
     assert row == {"attempts": 5, "next_attempt_at": None}
 
-    assert await retry_event(payments.engine, BROKEN["id"])
+    assert await retry_event(payments.engine, BROKEN["id"], by="ann")
     await payments.process()
     (row,) = await payments.rows("SELECT attempts, next_attempt_at IS NOT NULL AS again FROM stripe_event")
     assert row == {"attempts": 1, "again": True}
