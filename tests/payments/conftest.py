@@ -10,23 +10,18 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments.api import Webhook, add_routes
-from payments.api_access import add_refusals
-from payments.api_payments import Desk, router
 from payments.handlers import BookingsHandler
 from payments.operations import Operations, operations_on
 from payments.service.examine import Expected
 from payments.service.process_events import EventProcessor
 from payments.service.record_delivery import DeliveryRecorder
-from payments.service.record_manual_payment import CashDesk
-from payments.service.request_refund import RefundDesk
 from payments.settings import Settings
 from payments.stripe_gateway import StripeApi
 from shared.signal import Signal
 from support.fake_stripe import KEY, FakeStripe, fake_stripe
+from support.internal_api import TOKEN, internal_app, operating_settings
 from support.payments import Payments
 from support.stripe_payloads import SECRET
-
-TOKEN = "a token the services share"
 
 
 @pytest.fixture
@@ -76,35 +71,8 @@ async def parts(payments: Payments, account: FakeStripe) -> AsyncIterator[Operat
 @pytest.fixture
 async def internal(payments: Payments, parts: Operations) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the internal API that bears the token."""
-    app = FastAPI()
-    app.include_router(router(internal_desk(payments, parts.refunds)))
-    add_refusals(app)
+    app = internal_app(payments, parts.refunds)
     headers = {"Authorization": f"Bearer {TOKEN}"}
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://payments/internal", headers=headers) as client:
         yield client
-
-
-def operating_settings(**others: object) -> Settings:
-    """Return settings with a token."""
-    return Settings.model_validate(
-        {
-            "database_url": "postgresql://unused",
-            "amqp_url": "amqp://unused",
-            "stripe_webhook_secrets": SECRET,
-            "internal_token": TOKEN,
-            **others,
-        }
-    )
-
-
-def internal_desk(payments: Payments, refunds: RefundDesk | None, **settings: object) -> Desk:
-    """Return what the internal API calls."""
-    return Desk(
-        engine=payments.engine,
-        source="/payments",
-        settings=operating_settings(**settings),
-        cash=CashDesk(payments.engine, "/payments"),
-        refunds=refunds,
-        committed=payments.stored.set,
-    )

@@ -26,7 +26,7 @@ async def everything(payments: Payments) -> dict[str, Any]:
     """All that a run could change."""
     tables = ("stripe_event", "stripe_delivery", "stripe_object", "payment", "event_log", "outbox", "fetch_request")
     return {
-        table: await payments.rows(f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) AS all FROM {table} t")
+        table: await payments.rows(f"SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) AS all FROM {table} t")  # noqa: S608
         for table in tables
     }
 
@@ -105,7 +105,7 @@ async def test_events_that_appear_while_walking_shift_no_page(
 
 
 async def test_late_event_of_a_time_walked_before_is_found_by_the_overlap(
-    payments: Payments, parts: Operations, account: FakeStripe
+    parts: Operations, account: FakeStripe
 ) -> None:
     account.announces(paid(1, created=NOW - 60))
     await parts.reconciler.run()
@@ -141,9 +141,7 @@ async def test_mark_stays_where_it_was_when_the_walk_did_not_end(
 
 
 @pytest.mark.parametrize("fault", [429, 500, 503, "hang"])
-async def test_walk_waits_out_a_fault(
-    payments: Payments, parts: Operations, account: FakeStripe, fault: int | str
-) -> None:
+async def test_walk_waits_out_a_fault(parts: Operations, account: FakeStripe, fault: int | str) -> None:
     account.announces(paid(1))
     account.faults.extend([fault, fault])
     assert (await parts.reconciler.run()).missed == 1
@@ -213,13 +211,10 @@ async def test_objects_of_the_other_mode_are_left_alone(
     assert (report.foreign, await payments.rows("SELECT 1 FROM payment")) == (1, [])
 
 
-async def test_one_run_at_a_time(payments: Payments, parts: Operations, account: FakeStripe) -> None:
-    async def second() -> None:
+async def test_one_run_at_a_time(parts: Operations) -> None:
+    async with parts.reconciler._alone(needed=True):
         with pytest.raises(AlreadyReconciling):
             await parts.reconciler.run()
-
-    async with parts.reconciler._alone(needed=True):
-        await second()
     assert (await parts.reconciler.run()).missed == 0
 
 

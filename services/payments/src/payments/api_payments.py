@@ -165,7 +165,9 @@ def _add_matching(routes: APIRouter, desk: Desk) -> None:
 
 
 def _add_money(routes: APIRouter, desk: Desk) -> None:
-    pending: Responses = {202: {"model": schemas.RefundState, "description": "Stripe has not answered yet: it is sent again"}}
+    pending: Responses = {
+        202: {"model": schemas.RefundState, "description": "No answer of Stripe's yet: it is sent again"}
+    }
     repeated: Responses = {200: {"model": schemas.RefundState, "description": "Asked for before with this key"}}
 
     @routes.post(

@@ -2,15 +2,14 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments.errors import StripeRefused, UnreadableEvent
-from payments.service import fetch_requests
-from payments.service.fetch_requests import FetchRequest
 from payments.service.fetched import FetchedTaker
 from payments.stripe_gateway import StripeApi
 
@@ -25,6 +24,20 @@ PATHS: Mapping[str, str] = {
     "checkout_session": "checkout/sessions",
 }
 
+_DUE = text(
+    """
+    SELECT object_id, kind, requested_at FROM fetch_request
+    WHERE done_at IS NULL AND requested_at <= now() - make_interval(secs => :pause)
+    ORDER BY requested_at, object_id LIMIT :limit
+    """
+)
+# One that was asked for again while it was being read stays due: the answer may be older than what asked.
+_DONE = text(
+    """
+    UPDATE fetch_request SET done_at = now()
+    WHERE object_id = :object_id AND kind = :kind AND requested_at = :requested_at
+    """
+)
 Items = Sequence[Mapping[str, Any]]
 
 
@@ -52,7 +65,7 @@ class ObjectReader:
         except StripeRefused as refused:
             if refused.status != 404:
                 raise
-            return [], datetime.min
+            return [], datetime.now(UTC)
         return [answer.data], answer.requested_at
 
 
@@ -71,19 +84,19 @@ class Fetcher:
         :class:`payments.errors.StripeAway`: what is not answered stays due.
         """
         async with self.engine.connect() as connection:
-            due = await fetch_requests.due(connection, limit=_PAGE, pause_seconds=pause_seconds)
+            due = (await connection.execute(_DUE, {"limit": _PAGE, "pause": pause_seconds})).mappings().all()
         for request in due:
-            await self._fetch(request)
+            await self._fetch(request["kind"], request["object_id"])
             async with self.engine.begin() as connection:
-                await fetch_requests.done(connection, request)
+                await connection.execute(_DONE, dict(request))
         return len(due)
 
-    async def _fetch(self, request: FetchRequest) -> None:
-        if request.kind == "refunds":
-            async for items, requested_at in self.reader.listed("refunds", charge=request.object_id):
+    async def _fetch(self, kind: str, id_: str) -> None:
+        if kind == "refunds":
+            async for items, requested_at in self.reader.listed("refunds", charge=id_):
                 await self._take(items, requested_at)
         else:
-            await self._take(*await self.reader.one(request.kind, request.object_id))
+            await self._take(*await self.reader.one(kind, id_))
 
     async def _take(self, items: Items, requested_at: datetime) -> None:
         for item in items:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, TextClause, text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments.errors import NoSuchPayment, UnusableCursor
@@ -50,7 +51,7 @@ _PART_OF_DETAIL: Mapping[str, TextClause] = {
     "changes": text(
         """
         SELECT sequence, type, time, body -> 'data' AS snapshot FROM event_log
-        WHERE subject = CAST(:id AS text) ORDER BY sequence
+        WHERE subject = CAST(CAST(:id AS uuid) AS text) ORDER BY sequence
         """
     ),
     "deliveries": text(
@@ -63,7 +64,7 @@ _PART_OF_DETAIL: Mapping[str, TextClause] = {
         """
     ),
 }
-Found = RowMapping
+Found = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,8 @@ async def find_payments(engine: AsyncEngine, wanted: Wanted, *, limit: int, curs
         names.append("before")
         values["before_time"], values["before_id"] = _decode(cursor)
     async with engine.connect() as connection:
-        rows = (await connection.execute(_statement(tuple(names)), {**values, "limit": limit + 1})).mappings().all()
+        found = await connection.execute(_statement(tuple(names)), {**values, "limit": limit + 1})
+        rows = [dict(row) for row in found.mappings()]
     more = len(rows) > limit
     return Page(rows[:limit], _encode(rows[limit - 1]) if more else None)
 
@@ -115,15 +117,15 @@ async def find_payments(engine: AsyncEngine, wanted: Wanted, *, limit: int, curs
 async def show_payment(engine: AsyncEngine, id_: UUID) -> tuple[Found, dict[str, Sequence[Found]]]:
     """Return a payment and its parts: refunds, requests, disputes, deliveries, changes … Raises ``NoSuchPayment``."""
     async with engine.connect() as connection:
-        found = (await connection.execute(_one(), {"id": id_})).mappings().one_or_none()
-        if found is None:
+        found = [dict(row) for row in (await connection.execute(_one(), {"id": id_})).mappings()]
+        if not found:
             raise NoSuchPayment(id_)
         parts = {name: await _rows(connection, part, id_) for name, part in _PART_OF_DETAIL.items()}
-    return found, parts
+    return found[0], parts
 
 
 async def _rows(connection: AsyncConnection, statement: TextClause, id_: UUID) -> Sequence[Found]:
-    return (await connection.execute(statement, {"id": id_})).mappings().all()
+    return [dict(row) for row in (await connection.execute(statement, {"id": id_})).mappings()]
 
 
 @lru_cache(maxsize=256)

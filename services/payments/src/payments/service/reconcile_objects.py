@@ -12,8 +12,6 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments.domain.objects import StripeObject
-from payments.domain.reading import read_object
 from payments.errors import UnreadableEvent
 from payments.service.fetch_objects import Items, ObjectReader
 from payments.service.fetched import FetchedTaker

@@ -116,7 +116,8 @@ class RefundDesk:
         """Record a refund and try at once to make it; one Stripe did not answer is still ``pending``.
 
         Returns the request and whether it is new. ``key`` is the caller's: the same again is the same refund. Raises
-        :class:`NoSuchPayment`, :class:`UnusableAmount`, :class:`RefundExceedsPayment`, :class:`NotRefundable`, :class:`KeyReused`.
+        :class:`NoSuchPayment`, :class:`UnusableAmount`, :class:`RefundExceedsPayment`, :class:`NotRefundable`,
+        :class:`KeyReused`.
         """
         async with self.engine.begin() as connection:
             asked, is_new = await _record(connection, payment_id, key=key, amount=amount, reason=reason, by=by)
