@@ -14,7 +14,7 @@ from payments.domain.objects import (
     RefundStatus,
     StripeObject,
 )
-from payments.domain.ordering import SET_ONCE, TERMINAL, Contents, Version, foremost, standing
+from payments.domain.ordering import SET_ONCE, TERMINAL, Contents, Standing, Version, foremost, standing
 
 RETURNED = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
 
@@ -53,18 +53,26 @@ class Kept:
 
         ``contents`` are those of ``version`` and of the ``tied`` ones, by event id.
         """
-        known = {each.event_id: each for each in (self.newest, *self.rivals, version)}
-        stands = standing(list(known.values()), contents)
-        others = [each for each in foremost(list(known.values())) if each is not stands.version]
+        stands, rivals = self._decide(version, contents)
         first = Kept.first(version)
         return Kept(
             stands.version,
-            tuple(sorted(others, key=lambda each: each.event_id)),
+            rivals,
             stands.certain,
             _earliest(self.since, first.since),
             _earliest(self.fetched_since, first.fetched_since),
-            _sources(stands.version, [*known.values(), *self.sources.values()]),
+            _sources(stands.version, [self.newest, *self.rivals, version, *self.sources.values()]),
         )
+
+    def _decide(self, version: Version, contents: Contents) -> tuple[Standing, tuple[Version, ...]]:
+        """Return what stands now and what else might have; one that is passed over for good decides nothing anew."""
+        if version.position < self.newest.position:
+            return Standing(self.newest, self.certain), self.rivals
+        known = {each.event_id: each for each in (self.newest, *self.rivals, version)}
+        left = foremost(list(known.values()))
+        stands = standing(left, contents)
+        others = [each for each in left if each is not stands.version]
+        return stands, tuple(sorted(others, key=lambda each: each.event_id))
 
     def tied_with(self, version: Version) -> list[str]:
         """Return the ids of events whose contents are needed to tell ``version`` from what is kept."""

@@ -134,6 +134,7 @@ class Ledger:
         intent = next((name for name in _intents(kept) if payment_id_of(name) == payment_id), None)
         state = state_of(kept, payment_intent=intent) or _nothing_left(payment)
         if state is None:
+            self.payments[payment_id] = replace(payment, state=None)
             return
         unexplained = [charge for charge in state.unexplained if charge in shown]
         self.fetches += [FetchRequest(charge, "refunds", "unexplained_refund") for charge in unexplained]
