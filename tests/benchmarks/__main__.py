@@ -11,6 +11,7 @@ from shared import logs
 
 TABLES = {
     "relay": "Relay: outbox → broker, in order, confirmed",
+    "payments": "Payments: webhook → durable → processed → published",
     "consumer": "Consumer: queue → committed projection (the whole service in one process)",
 }
 

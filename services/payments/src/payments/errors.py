@@ -11,6 +11,7 @@ class Reason(StrEnum):
     SIGNATURE = "signature"
     TIMESTAMP = "timestamp"
     MALFORMED = "malformed"
+    INCOMPLETE = "incomplete"
 
 
 class DeliveryRefused(Exception):

@@ -1,0 +1,147 @@
+"""How fast webhooks are accepted, durably, and become published events, beside bare commits of the same PostgreSQL."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import psutil
+
+from benchmarks.infrastructure import Infrastructure
+from benchmarks.table import Row
+from local_stack.ports import free_port
+from support import stripe_payloads as stripe
+from support.stripe_payloads import SECRET
+
+CONNECTIONS = 16
+REQUESTS = 15_000
+_INSERT = """
+    INSERT INTO stripe_delivery (event_id, received_at, headers, body) VALUES ($1, $2, $3, $4)
+"""
+
+
+async def measure(infrastructure: Infrastructure) -> list[Row]:
+    """Return rates of accepting alone and together with processing, latencies, and the floor of bare commits."""
+    floor = await bare_commits(await infrastructure.databases.create("payments"))
+    alone = await accepted(infrastructure, "accept")
+    whole = await accepted(infrastructure, "whole")
+    return [
+        Row(f"bare asyncpg, {CONNECTIONS} connections, one row and one commit each", floor, None, ""),
+        Row(f"accept: signed, {CONNECTIONS} connections, durable", alone.rate, floor, "≥ 3,000 and ≥ 60 %"),
+        Row("accept: half of all answered within", alone.percentile(50), None, "", unit="ms"),
+        Row("accept: 99 % of all answered within", alone.percentile(99), None, "≤ 20", unit="ms"),
+        Row("accept, while the same process also processes and publishes", whole.rate, floor, ""),
+        Row("… 99 % of all answered within", whole.percentile(99), None, "", unit="ms"),
+        Row("accepted → published (first request to last confirm)", whole.published, floor, "≥ 3,000"),
+        *(Row(f"µs of CPU per event: {name}", value, None, "", unit="µs") for name, value in alone.costs.items()),
+    ]
+
+
+class Result:
+    """What the client saw, and what the server spent."""
+
+    def __init__(self, told: dict[str, Any], published: float, costs: dict[str, float]) -> None:
+        self.rate = len(told["latencies"]) / told["seconds"]
+        self._latencies = told["latencies"]
+        self.published = published
+        self.costs = costs
+
+    def percentile(self, share: int) -> float:
+        """Return milliseconds."""
+        return float(self._latencies[len(self._latencies) * share // 100] * 1000)
+
+
+async def bare_commits(url: str) -> float:
+    """Insert the same row from a bare pool, each in a transaction of its own."""
+    body = json.dumps(stripe.event("payment_intent.succeeded", stripe.payment_intent()), indent=2).encode()
+    async with asyncpg.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS) as pool:
+        now, names = datetime.now(UTC), iter([uuid4().hex for _ in range(REQUESTS)])
+
+        async def insert() -> None:
+            async with pool.acquire() as connection:
+                for name in names:
+                    await connection.execute(_INSERT, name, now, "[]", body)
+
+        started = perf_counter()
+        await asyncio.gather(*(insert() for _ in range(CONNECTIONS)))
+        return REQUESTS / (perf_counter() - started)
+
+
+async def accepted(infrastructure: Infrastructure, mode: str) -> Result:
+    """Run the service in a process of its own and post to it from another."""
+    url = await infrastructure.databases.create("payments")
+    async with server(url, await infrastructure.amqp_url(), mode) as (port, process):
+        await post(port, 500)
+        await drained(url, mode)
+        before = cpu_seconds(process.pid)
+        started = perf_counter()
+        told = await post(port, REQUESTS)
+        spent = cpu_seconds(process.pid) - before
+        await drained(url, mode)
+        published = REQUESTS / (perf_counter() - started)
+    return Result(told, published, {"the serving process": spent / REQUESTS * 1e6})
+
+
+async def post(port: int, count: int) -> dict[str, Any]:
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.webhook_client", str(port), str(CONNECTIONS), str(count),
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, _ = await client.communicate()
+    result: dict[str, Any] = json.loads(output)
+    return result
+
+
+async def drained(url: str, mode: str) -> None:
+    """Wait until everything stored is processed and everything recorded is sent."""
+    if mode == "accept":
+        return
+    connection = await asyncpg.connect(url)
+    waiting = "SELECT EXISTS (SELECT FROM stripe_event WHERE state = 'received') OR EXISTS (SELECT FROM outbox)"
+    while await connection.fetchval(waiting):
+        await asyncio.sleep(0.02)
+    await connection.close()
+
+
+@asynccontextmanager
+async def server(url: str, amqp_url: str, mode: str) -> AsyncIterator[tuple[int, asyncio.subprocess.Process]]:
+    port = free_port()
+    settings = {
+        "PAYMENTS_DATABASE_URL": url,
+        "AMQP_URL": amqp_url,
+        "PAYMENTS_PORT": str(port),
+        "PAYMENTS_STRIPE_WEBHOOK_SECRETS": SECRET,
+        "PAYMENTS_LOG_LEVEL": "error",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.webhook_server", mode, env={**os.environ, **settings}
+    )
+    try:
+        async with httpx.AsyncClient() as client:
+            while not await _ready(client, port):
+                await asyncio.sleep(0.1)
+        yield port, process
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _ready(client: httpx.AsyncClient, port: int) -> bool:
+    try:
+        return (await client.get(f"http://127.0.0.1:{port}/health/ready")).is_success
+    except httpx.TransportError:
+        return False
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
