@@ -20,6 +20,7 @@ from benchmarks.table import Row
 from local_stack.ports import free_port
 from support import stripe_payloads as stripe
 from support.stripe_payloads import SECRET
+from support.waiting import eventually
 
 CONNECTIONS = 16
 REQUESTS = 15_000
@@ -106,8 +107,11 @@ async def drained(url: str, mode: str) -> None:
         return
     connection = await asyncpg.connect(url)
     waiting = "SELECT EXISTS (SELECT FROM stripe_event WHERE state = 'received') OR EXISTS (SELECT FROM outbox)"
-    while await connection.fetchval(waiting):
-        await asyncio.sleep(0.02)
+
+    async def nothing() -> bool:
+        return not await connection.fetchval(waiting)
+
+    await eventually(nothing, seconds=300, what="everything published")
     await connection.close()
 
 
@@ -126,8 +130,7 @@ async def server(url: str, amqp_url: str, mode: str) -> AsyncIterator[tuple[int,
     )
     try:
         async with httpx.AsyncClient() as client:
-            while not await _ready(client, port):
-                await asyncio.sleep(0.1)
+            await eventually(lambda: _ready(client, port), seconds=60, what="the service ready")
         yield port, process
     finally:
         process.terminate()
