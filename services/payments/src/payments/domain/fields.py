@@ -1,4 +1,7 @@
-"""Single fields of Stripe's objects, read with tolerance for every API version since 2020 and none for guesses."""
+"""Single fields of Stripe's objects, read with tolerance for every API version since 2020 and none for guesses.
+
+Inside a parsed body an object is a ``dict`` and a list a ``list``, and nothing else is.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
@@ -22,7 +25,7 @@ def own_id(raw: Raw) -> str:
 def reference(raw: Raw, name: str) -> str | None:
     """Return the id in a field that holds an id or the expanded object."""
     value = raw.get(name)
-    id_ = word(value.get("id") if isinstance(value, Mapping) else value)
+    id_ = word(value.get("id") if isinstance(value, dict) else value)
     if value is not None and id_ is None:
         raise UnreadableEvent(f"{name} is neither an id nor an object")
     return id_
@@ -31,7 +34,7 @@ def reference(raw: Raw, name: str) -> str | None:
 def items(raw: Raw, name: str) -> Sequence[object] | None:
     """Return what a field lists, be it a list object or a plain array; ``None`` when it is not shown."""
     value = raw.get(name)
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         value = value.get("data")
     return value if isinstance(value, list) else None
 
@@ -79,5 +82,5 @@ def currency(raw: Raw) -> str:
 def inner(raw: object, *names: str) -> Raw:
     """Return the object some steps inside another; an empty one where a step is missing."""
     for name in names:
-        raw = raw.get(name) if isinstance(raw, Mapping) else None
-    return raw if isinstance(raw, Mapping) else {}
+        raw = raw.get(name) if isinstance(raw, dict) else None
+    return raw if isinstance(raw, dict) else {}

@@ -213,8 +213,8 @@ def _follows(later: Content | None, earlier: Content | None) -> bool:
 
 def _shows(raw: object, expected: object) -> bool:
     """Say whether ``expected``, which may name only some of the fields, is what ``raw`` shows; null is absent."""
-    if isinstance(expected, Mapping):
-        return isinstance(raw, Mapping) and all(_shows(raw.get(name), value) for name, value in expected.items())
+    if isinstance(expected, dict):
+        return isinstance(raw, dict) and all(_shows(raw.get(name), value) for name, value in expected.items())
     return raw == expected
 
 

@@ -71,7 +71,7 @@ def read_all(raw: Raw, *, seen: int, event_type: str = "") -> dict[str, tuple[St
 def _embedded(raw: Raw) -> Iterator[Raw]:
     listed = [item for name in _EMBEDDED_LISTS for item in fields.items(raw, name) or ()]
     for value in (*listed, *(raw.get(name) for name in _EMBEDDED)):
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield value
 
 
@@ -177,7 +177,7 @@ _READERS: Mapping[str, Callable[[Raw, int, str], StripeObject]] = {
 def _latest_charge(intent: Raw) -> str | None:
     """Until 2022-11-15 the newest of ``charges`` is the latest."""
     named = fields.reference(intent, "latest_charge")
-    listed = [item for item in fields.items(intent, "charges") or () if isinstance(item, Mapping)]
+    listed = [item for item in fields.items(intent, "charges") or () if isinstance(item, dict)]
     newest = max(listed, key=lambda charge: (fields.created(charge, 0), str(charge.get("id"))), default=None)
     return named or (fields.word(newest.get("id")) if newest else None)
 
@@ -194,7 +194,7 @@ def _movements(dispute: Raw) -> tuple[Amount, ...] | None:
 
 def _amount(balance_transaction: object, name: str) -> Amount | None:
     """Return an amount of an expanded balance transaction, in its own currency."""
-    if not isinstance(balance_transaction, Mapping):
+    if not isinstance(balance_transaction, dict):
         return None
     minor = balance_transaction.get(name)
     if not fields.is_whole(minor) or not -(2**63) < minor < 2**63:

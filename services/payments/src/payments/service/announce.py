@@ -35,7 +35,7 @@ class Bookings:
         """Read what is known by these keys, and of the bookings ``also`` named. Hold the matching lock."""
         by_key = await models.bookings_by_key(connection, keys)
         bookings = {*by_key.values(), *(booking for booking in also if booking)}
-        return cls(by_key, await models.users_by_booking(connection, bookings))
+        return cls(by_key, await models.users_by_booking(connection, bookings) if bookings else {})
 
     def of(self, payment: Payment, state: PaymentState) -> str | None:
         """Return the payment's booking: as decided by hand, else what the best of its keys names, of those known."""
@@ -64,7 +64,8 @@ def change(
     A payment somebody merely began, or of which only a refund is known, is no news.
     """
     now = replace(payment, state=state, booking_id=booking_id, user_id=user_id)
-    if state.status is PaymentStatus.CREATED or (payment.sequence and snapshot(now) == snapshot(payment)):
+    told = snapshot(now)
+    if state.status is PaymentStatus.CREATED or (payment.sequence and told == snapshot(payment)):
         return now, []
     now = replace(now, sequence=payment.sequence + 1, changed_at=cause.time)
     event = NewEvent(
@@ -72,7 +73,7 @@ def change(
         subject=str(payment.id),
         sequence=now.sequence,
         time=cause.time,
-        data=PaymentSnapshot.model_validate(snapshot(now)),
+        data=PaymentSnapshot.model_validate(told),
         traceparent=cause.traceparent,
     )
     return now, [event]

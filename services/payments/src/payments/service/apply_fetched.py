@@ -9,7 +9,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments import models
-from payments.domain import fields
 from payments.service.announce import Cause
 from payments.service.ledger import Ledger
 from payments.service.shown import FETCHED, Shown, shown_in
@@ -67,12 +66,12 @@ async def _is_news(connection: AsyncConnection, shown: list[Shown]) -> bool:
 
 def _envelope(id_: str, raw: Mapping[str, Any], requested_at: datetime) -> dict[str, Any]:
     created = int(requested_at.timestamp())
-    return {"id": id_, "object": "event", "type": FETCHED, "created": created, "data": {"object": raw}}
+    return {"id": id_, "object": "event", "type": FETCHED, "created": created, "data": {"object": dict(raw)}}
 
 
 def _row(envelope: Mapping[str, Any], shown: list[Shown], traceparent: str) -> dict[str, object]:
     created = datetime.fromtimestamp(envelope["created"], UTC)
-    livemode = fields.inner(envelope, "data", "object").get("livemode") is True
+    livemode = envelope["data"]["object"].get("livemode") is True
     return {
         "id": envelope["id"],
         "type": FETCHED,

@@ -93,8 +93,7 @@ class Ledger:
         kept = row.kept.with_version(version, self.contents[row.id]) if row.kept else Kept.first(version)
         if reason := doubt(row.kept, version, kept):
             self._ask_for(version.object, reason)
-        self._put(replace(row, kept=kept))
-        return self._attach(self.objects[row.id], kept.object)
+        return self._attach(row, kept)
 
     def _ask_for(self, item: StripeObject, reason: Doubt) -> None:
         log.warning("stripe_object_in_doubt", object_id=item.id, reason=reason)
@@ -106,15 +105,16 @@ class Ledger:
         self.objects[row.id] = row
         self._changed_objects.add(row.id)
 
-    def _attach(self, row: ObjectRow, item: StripeObject) -> list[UUID]:
+    def _attach(self, row: ObjectRow, kept: Kept) -> list[UUID]:
         """Give the object its payment, take along what depends on it; return the payments concerned."""
+        item = kept.object
         payment_id = self._root(item)
         waits_for = item.charge if payment_id is None and isinstance(item, Refund | Dispute) else None
-        self._put(replace(row, payment_id=payment_id, waits_for=waits_for))
+        self._put(ObjectRow(row.id, payment_id, waits_for, kept))
         if payment_id is None:
             return []
         for other in self._dependents(row, payment_id):
-            self._put(replace(other, payment_id=payment_id, waits_for=None))
+            self._put(ObjectRow(other.id, payment_id, None, other.kept))
         return list(dict.fromkeys(id_ for id_ in (row.payment_id, payment_id) if id_))
 
     def _dependents(self, row: ObjectRow, payment_id: UUID) -> list[ObjectRow]:

@@ -26,14 +26,14 @@ def shown_in(event_id: str, event_type: str, envelope: Mapping[str, Any]) -> lis
     ``previous_attributes`` speak of that object, not of embedded ones.
     """
     seen = envelope.get("created")
-    data = fields.inner(envelope, "data")
+    data = fields.inner(envelope.get("data"))
     raw = data.get("object")
-    if not fields.is_second(seen) or not isinstance(raw, Mapping):
+    if not fields.is_second(seen) or not isinstance(raw, dict):
         raise UnreadableEvent("the event has no creation time or no object")
     previous = data.get("previous_attributes")
     fetched = event_type == FETCHED
     shown = []
     for item, inside in read_all(raw, seen=seen, event_type=event_type).values():
-        own = previous if inside is raw and isinstance(previous, Mapping) else None
+        own = previous if inside is raw and isinstance(previous, dict) else None
         shown.append(Shown(Version(item, seen, event_id, fetched), Content(inside, own)))
     return shown
