@@ -41,7 +41,7 @@ def final_objects(ledger: Ledger) -> dict[str, Any]:
 
 
 @lives
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_order_in_the_domain_ends_in_one_state(life: Life, data: st.DataObject) -> None:
     in_order = ledger_after(life.events)
@@ -106,7 +106,7 @@ async def _forget(payments: Payments) -> None:
 
 
 @lives
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_any_order_with_two_workers_ends_in_one_state(
     payments: Payments, life: Life, data: st.DataObject

@@ -202,7 +202,7 @@ def versions_of_one_charge(draw: st.DrawFn) -> list[Json]:
     ]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(versions_of_one_charge().flatmap(lambda each: st.tuples(st.just(each), st.permutations([*each, each[0]]))))
 def test_set_of_versions_decides_whatever_it_is(case: tuple[list[Json], list[Json]]) -> None:
     versions, order = case

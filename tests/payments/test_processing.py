@@ -163,7 +163,8 @@ async def test_failed_event_is_given_up_and_retried_by_hand(payments: Payments) 
 async def test_unknown_and_thin_events_are_ignored(payments: Payments) -> None:
     unknown = stripe.event("customer.created", {"id": "cus_1", "object": "customer"})
     thin = {"id": "evt_thin", "object": "v2.core.event", "type": "v2.core.x", "created": "2026-01-01T00:00:00Z"}
-    await payments.take(unknown, thin)
+    twin = {**thin, "id": "evt_twin", "type": "payment_intent.succeeded", "snapshot_event": "evt_1"}
+    await payments.take(unknown, thin, twin)
     assert set(await events_by_state(payments)) == {"ignored"}
 
 
