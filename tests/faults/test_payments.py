@@ -71,7 +71,7 @@ class Paying:
         assert answer.status_code in {200, 503}
         if answer.is_success:
             self.taken.add(event["id"])
-        return answer.is_success
+        return bool(answer.is_success)
 
     async def settled(self) -> None:
         """Wait until nothing is due or unsent any more."""
@@ -81,7 +81,7 @@ class Paying:
         )
 
         async def nothing() -> bool:
-            return (await self.query(waiting))[0]["rows"] == 0
+            return bool((await self.query(waiting))[0]["rows"] == 0)
 
         await eventually(nothing, seconds=RESUME_SECONDS, what="nothing due and nothing unsent")
 
