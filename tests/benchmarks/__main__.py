@@ -11,6 +11,7 @@ from shared import logs
 
 TABLES = {
     "relay": "Relay: outbox → broker, confirmed (one process)",
+    "payments": "Payments: webhook → durable → processed → published",
     "consumer": "Consumer: queue → committed totals (the whole stats service in one process)",
     "latency": "Latency: booking → total in the admin's listing (the whole system)",
 }

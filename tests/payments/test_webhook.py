@@ -70,6 +70,8 @@ def refused() -> dict[str, tuple[Signed, int, str]]:
         "no id": (sign({"type": "charge.refunded"}), 400, "malformed"),
         "an id no column takes": (sign({"id": "evt_\0", "type": "charge.refunded"}), 400, "malformed"),
         "a type that is no text": (sign({"id": "evt_1", "type": 7}), 400, "malformed"),
+        "empty": (sign(b""), 400, "malformed"),
+        "two mebibytes": (sign(b" " * (2 * 1024 * 1024)), 413, "too_large"),
         "over a mebibyte": (sign(b" " * (1024 * 1024 + 1)), 413, "too_large"),
     }
 
@@ -84,6 +86,34 @@ async def test_what_is_not_stripes_is_refused_with_a_reason(
     assert (answer.status_code, answer.json()["reason"]) == (status, reason)
     assert answer.headers["content-type"] == "application/problem+json"
     assert await stored(payments) == 0
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {**PAID, "type": "customer.created"},
+        {**PAID, "account": "acct_other"},
+        {**PAID, "livemode": True},
+        {"id": "evt_thin", "object": "v2.core.event", "type": "v2.core.x", "created": "2026-01-01T00:00:00Z"},
+    ],
+    ids=["unknown type", "foreign account", "other mode", "thin"],
+)
+async def test_what_is_not_applied_is_taken_all_the_same(
+    stripe_client: httpx.AsyncClient, payments: Payments, event: stripe.Json
+) -> None:
+    assert (await post(stripe_client, sign(event))).status_code == 200
+    await payments.process()
+    assert await stored(payments) == 1
+    assert await payments.rows("SELECT 1 FROM payment") == []
+
+
+async def test_of_a_repeated_signature_header_the_first_counts(stripe_client: httpx.AsyncClient) -> None:
+    signed = sign(PAID)
+    good, bad = signed.signature, signed.signature.replace("v1=", "v1=0")
+    for first, second, status in ((good, bad, 200), (bad, good, 400)):
+        headers = [("Stripe-Signature", first), ("Stripe-Signature", second)]
+        answer = await stripe_client.post(PATH, content=signed.body, headers=headers)
+        assert answer.status_code == status
 
 
 async def test_non_ascii_signature_is_refused_not_a_crash(stripe_client: httpx.AsyncClient) -> None:

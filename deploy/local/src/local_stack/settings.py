@@ -69,10 +69,17 @@ def _databases(environment: Mapping[str, str], postgres: LocalPostgres) -> dict[
 
 
 def _stripe(environment: Mapping[str, str], secrets_file: Path) -> dict[str, str]:
-    kept = kept_secrets(secrets_file, ["stripe_webhook_secret", "stripe_api_key"])
-    settings = {WEBHOOK_SECRETS_SETTING: f"whsec_{kept['stripe_webhook_secret']}"}
+    kept = kept_secrets(secrets_file, ["stripe_webhook_secret", "stripe_api_key", "internal_token"])
+    settings = {
+        WEBHOOK_SECRETS_SETTING: f"whsec_{kept['stripe_webhook_secret']}",
+        "PAYMENTS_INTERNAL_TOKEN": kept["internal_token"],
+    }
     key = f"sk_test_{kept['stripe_api_key']}"
     if environment.get(STRIPE_KEY_SETTING, key) != key:
         return settings  # a key of the user's own belongs to the real Stripe, or to the base set beside it
     base = f"http://{LOOPBACK}:{server_port(STRIPE_PORT_SETTING, environment)}"
-    return settings | {STRIPE_KEY_SETTING: key, STRIPE_BASE_SETTING: base}
+    return settings | {
+        STRIPE_KEY_SETTING: key,
+        STRIPE_BASE_SETTING: base,
+        "PAYMENTS_RECONCILE_EVERY_MINUTES": "0",  # localstripe lists the oldest first, and knows no disputes
+    }
