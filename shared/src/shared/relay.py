@@ -92,7 +92,8 @@ class Relay:
             connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
             await connection.execute(_PREPARE)
             partitions = Partitions(connection)
-            poll, pace = AdaptivePoll(), Pace(_PACE_SECONDS)
+            # Our own writers signal; the poll is for those of other replicas.
+            poll, pace = AdaptivePoll(shortest=0.1), Pace(_PACE_SECONDS)
             try:
                 while True:
                     owned = await partitions.share(every=_REBALANCE_SECONDS)

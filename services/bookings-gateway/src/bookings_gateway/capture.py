@@ -77,7 +77,7 @@ class Capture:
 
     async def run(self, service: Service) -> None:
         """Capture until cancelled. An absent database is waited for."""
-        poll = AdaptivePoll(shortest=0.02, longest=0.25)
+        poll = AdaptivePoll(shortest=0.08, longest=0.25)  # for the legacy application; our own writers signal
         while True:
             try:
                 count = await self.capture_page(service.engine, service.source)
