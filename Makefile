@@ -53,12 +53,13 @@ clean: down ## Stop everything and remove what was made here: .venv, .local with
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The lock carries hashes and no addresses: it works behind any mirror. Our own packages are installed in place.
+# Compiled once here, because where Python may not write byte code every process would compile its imports anew.
 $(stamp): requirements.lock pyproject.toml $(members:%=%/pyproject.toml)
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed, and there is no $(PYTHON)."; exit 1; }
 	@$(PYTHON) deploy/local/check_python.py
 	@$(bin)/python -m pip --version >/dev/null 2>&1 || { rm -rf .venv; $(PYTHON) -m venv .venv; }
 	@echo "Installing into .venv (a minute the first time) ..."
 	@$(bin)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	@$(bin)/uv pip sync --quiet --python $(bin)/python --require-hashes requirements.lock
+	@$(bin)/uv pip sync --quiet --compile-bytecode --python $(bin)/python --require-hashes requirements.lock
 	@$(bin)/uv pip install --quiet --python $(bin)/python --no-deps $(members:%=-e ./%)
 	@touch $@

@@ -10,9 +10,11 @@ from benchmarks.table import show
 from shared import logs
 
 TABLES = {
-    "relay": "Relay: outbox → broker, in order, confirmed",
+    "relay": "Relay: outbox → broker, confirmed (one process)",
+    "payments": "Payments: webhook → durable → processed → published",
+    "consumer": "Consumer: queue → committed totals (the whole stats service in one process)",
     "stats": "Statistics: a rebuild of 2.8 million events (1 M bookings, 1 M links, 0.8 M payments, 300,000 users)",
-    "consumer": "Consumer: queue → committed projection (the whole service in one process)",
+    "latency": "Latency: booking → total in the admin's listing (the whole system)",
 }
 
 
@@ -21,8 +23,7 @@ async def main() -> None:
     logs.configure(level="error", form="console")
     async with infrastructure() as infra:
         for name in sys.argv[1:] or TABLES:
-            rows = await import_module(f"benchmarks.{name}").measure(infra)
-            show(TABLES[name], rows)
+            show(TABLES[name], await import_module(f"benchmarks.{name}").measure(infra))
 
 
 uvloop.run(main())

@@ -11,7 +11,7 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractQueue
 from aiormq.abc import FieldTable
 
-from local_stack.errors import PortBusy
+from local_stack.errors import PartFailed, PortBusy
 from local_stack.processes import ProcessRef, runs
 from local_stack.rabbitmq import LocalRabbit
 
@@ -89,6 +89,15 @@ def test_a_node_whose_notes_are_lost_is_found_and_stopped(rabbit: LocalRabbit) -
         note.unlink()
     rabbit.stop()
     assert not any(runs(process) for process in processes)
+
+
+def test_a_node_that_cannot_start_leaves_nothing_and_its_last_words(rabbit: LocalRabbit) -> None:
+    data = rabbit.directory / "data"
+    data.mkdir(parents=True)
+    (data / f"bookings-{rabbit.port}@localhost").write_text("a file where a directory should be")
+    with pytest.raises(PartFailed, match=r"RabbitMQ did not start. The end of .*startup.log:\n.+"):
+        rabbit.start()
+    assert rabbit.pids() == []
 
 
 def test_a_busy_port_is_named_with_its_user_and_the_way_out(rabbit: LocalRabbit) -> None:

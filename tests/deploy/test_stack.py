@@ -26,9 +26,12 @@ PORT_SETTINGS = ["LOCAL_POSTGRES_PORT", "LOCAL_AMQP_PORT", "LOCAL_STRIPE_PORT", 
 
 @pytest.fixture
 def environment(directory: Path) -> dict[str, str]:
-    """A user's environment with free ports, and a file in which the stand-ins note how they were called."""
+    """A user's environment with free ports, and a file in which the stand-ins note how they were called.
+
+    It names a broker, which the stand-ins never ask: starting one would be most of a test's time.
+    """
     ports = {setting: str(free_port()) for setting in PORT_SETTINGS}
-    return {**os.environ, **ports, "STUB_CALLS": str(directory / "calls")}
+    return {**os.environ, **ports, "STUB_CALLS": str(directory / "calls"), "AMQP_URL": "amqp://elsewhere/"}
 
 
 @pytest.fixture
@@ -46,6 +49,7 @@ def _processes(stack: Stack) -> list[psutil.Process]:
 async def test_up_prepares_the_databases_starts_everything_and_down_leaves_no_process(
     stack: Stack, directory: Path
 ) -> None:
+    stack.user_environment.pop("AMQP_URL")
     assert stack.up()
     calls = (directory / "calls").read_text().splitlines()
     assert sorted(calls) == sorted(f"{s.name} {command}" for s in SERVICES for command in ("migrate", "serve"))
@@ -77,7 +81,7 @@ def test_down_finds_services_whose_supervisor_was_killed_and_up_starts_them_agai
 def test_servers_of_the_user_are_used_instead_of_ours(
     directory: Path, environment: dict[str, str], stub_commands: Path, stack: Stack
 ) -> None:
-    stack.up()
+    stack.postgres.start()
     given = {name: value for name, value in stack.settings().items() if name.endswith(("DATABASE_URL", "AMQP_URL"))}
     own_ports = {setting: str(free_port()) for setting in PORT_SETTINGS}
     other = Stack(directory / "other", environment={**environment, **own_ports, **given}, commands=stub_commands)
@@ -91,11 +95,19 @@ def test_servers_of_the_user_are_used_instead_of_ours(
         other.down()
 
 
+def test_settings_printed_for_a_shell_do_not_pass_for_servers_of_the_user(stack: Stack) -> None:
+    stack.user_environment.pop("AMQP_URL")
+    stack.postgres.start()
+    again = Stack(stack.directory, environment={**stack.user_environment, **stack.settings()})
+    assert {part.name for part in again.status()} >= {"PostgreSQL", "RabbitMQ"}
+    assert again.settings() == stack.settings()
+
+
 def test_a_service_that_cannot_start_is_named_with_its_words_and_nothing_stays(
-    stack: Stack, environment: dict[str, str]
+    stack: Stack,
 ) -> None:
     for command, expected in (("migrate", "`payments migrate` failed"), ("serve", "payments ended at once")):
-        environment["STUB_FAILS"] = f"payments {command}"
+        stack.user_environment["STUB_FAILS"] = f"payments {command}"
         with pytest.raises(PartFailed, match=expected) as caught:
             stack.up()
         assert "the stars are wrong" in str(caught.value)
@@ -120,7 +132,7 @@ def test_two_ups_at_once_are_one_up_and_a_sentence(stack: Stack) -> None:
 def test_the_fake_stripe_listens_on_loopback_and_signs_for_our_payments(stack: Stack) -> None:
     stack.directory.mkdir()
     secret = "whsec_of_the_user"
-    own = {"PAYMENTS_STRIPE_WEBHOOK_SECRETS": secret, "AMQP_URL": "amqp://elsewhere/"}
+    own = {"PAYMENTS_STRIPE_WEBHOOK_SECRETS": secret}
     databases = {service.database_setting: "postgresql://elsewhere/x" for service in SERVICES}
     mine = Stack(stack.directory, environment={**stack.user_environment, **own, **databases})
     stripe = mine.start_stripe()

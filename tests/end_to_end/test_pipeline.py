@@ -14,7 +14,7 @@ from support.oracle import drained, projected_totals, totals_by_customers_sql
 from support.system import System, system
 from support.waiting import eventually
 
-TRACEPARENT = "SELECT body ->> 'traceparent' AS traceparent FROM"
+TRACEPARENTS = "SELECT body ->> 'traceparent' AS traceparent FROM"
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +127,10 @@ async def test_one_request_s_trace_reaches_every_effect(whole: System, client: h
     )
     await drained(whole)
 
-    (booked,) = await whole.query("bookings-gateway", f"{TRACEPARENT} gateway.event_log")
-    registered = await whole.query("users", f"{TRACEPARENT} event_log")
-    assert {row["traceparent"].split("-")[1] for row in [booked, *registered]} == {trace}
+    for service, log, kind in (
+        ("bookings-gateway", "gateway.event_log", "booking.created"),
+        ("users", "event_log", "user.registered"),
+        ("users", "event_log", "user.booking_linked"),
+    ):
+        events = await whole.query(service, f"{TRACEPARENTS} {log} WHERE type = $1", kind)
+        assert trace in {row["traceparent"].split("-")[1] for row in events}, kind

@@ -1,6 +1,9 @@
-"""Any order and any number of deliveries of one payment's life end in the same state."""
+"""Any order and any number of deliveries of a payment's life end in the same state."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -8,92 +11,111 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from payments.domain.objects import read_object
-from payments.domain.payment import state_of
-from payments.domain.versions import Kept, Version
-from support import stripe_payloads as stripe
-from support.events import booking
+from payments.models import Payment
+from payments.service.announce import snapshot
+from payments.service.ledger import Ledger
+from shared.event_log import NewEvent
+from support.events import booking, linked
+from support.ledgers import ledger_after, payments_after
+from support.lifecycles import LIVES, Life
 from support.payments import Payments
+from support.stripe_payloads import Json
 
-METADATA = {"bookingId": "b1"}
-
-
-def lifecycle(*, spread: int) -> list[stripe.Json]:
-    """Return a payment begun, under way, paid, given back twice, one of the refunds failing days later.
-
-    ``spread`` is the seconds between steps; 0 puts everything into one second.
-    """
-    at = [stripe.START + spread * step for step in range(10)]
-    intent: dict[str, Any] = {"metadata": METADATA}
-    second: dict[str, Any] = {"amount": 1000, "created": at[6]}
-    first: dict[str, Any] = {"created": at[4]}
-    return [
-        stripe.event(
-            "payment_intent.created", stripe.payment_intent(status="requires_payment_method", **intent), created=at[0]
-        ),
-        stripe.event("payment_intent.processing", stripe.payment_intent(status="processing", **intent), created=at[1]),
-        stripe.event("charge.pending", stripe.charge(status="pending", captured=False), created=at[1]),
-        stripe.event("payment_intent.succeeded", stripe.payment_intent(**intent), created=at[2]),
-        stripe.event("charge.succeeded", stripe.charge(), created=at[2]),
-        stripe.event("refund.created", stripe.refund(status="pending", **first), created=at[4]),
-        stripe.event("charge.refunded", stripe.charge(amount_refunded=2000), created=at[4]),
-        stripe.event("refund.updated", stripe.refund(**first), created=at[5]),
-        stripe.event("refund.created", stripe.refund("re_2", charge=None, **second), created=at[6]),
-        stripe.event("charge.refunded", stripe.charge(amount_refunded=3000), created=at[6]),
-        stripe.event("refund.failed", stripe.refund("re_2", "failed", charge=None, **second), created=at[8]),
-        stripe.event("charge.refund.updated", stripe.refund("re_2", "failed", charge=None, **second), created=at[9]),
-    ]
+lives = pytest.mark.parametrize("life", LIVES.values(), ids=LIVES.keys())
 
 
-def arrivals(events: Sequence[stripe.Json]) -> st.SearchStrategy[list[stripe.Json]]:
+def arrivals(events: Sequence[Json]) -> st.SearchStrategy[list[Json]]:
     """Every event at least once, some again, in any order."""
     again = st.lists(st.sampled_from(list(events)), max_size=6)
     return again.flatmap(lambda more: st.permutations([*events, *more]))
 
 
-ORDERS = {"one second": lifecycle(spread=0), "a minute apart": lifecycle(spread=60)}
+def final(payment: Payment) -> Payment:
+    """Return a payment without what counts the news on the way."""
+    return replace(payment, sequence=0, changed_at=None)
 
 
-async def state_after(payments: Payments, order: Sequence[stripe.Json], *, group: int) -> tuple[list[Any], list[Any]]:
-    """Deliver and process ``group`` at a time; the booking appears after the first group."""
+def final_objects(ledger: Ledger) -> dict[str, Any]:
+    """Return what is kept of all objects: the set of events decides it, to the last bit."""
+    return {id_: (row.payment_id, row.waits_for, row.kept) for id_, row in ledger.objects.items()}
+
+
+@lives
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_order_in_the_domain_ends_in_one_state(life: Life, data: st.DataObject) -> None:
+    in_order = ledger_after(life.events)
+    ledger = ledger_after(data.draw(arrivals(life.events)))
+
+    assert final_objects(ledger) == final_objects(in_order)
+    (payment,) = [each for each in ledger.payments.values() if each.state]
+    (expected,) = payments_after(life.events)
+    assert final(payment) == final(expected)
+    assert_told_once(payment, ledger.news)
+
+
+@lives
+def test_life_comes_to_what_it_should(life: Life) -> None:
+    (payment,) = payments_after(life.events)
+    told = snapshot(payment)
+    assert told is not None
+    assert {name: told[name] for name in life.expected} == life.expected
+    assert (payment.booking_id, payment.user_id) == ("b1", "u1")
+
+
+def assert_told_once(payment: Payment, news: Sequence[NewEvent]) -> None:
+    """Every snapshot is another than the one before, numbered without a gap, and the last is the payment as it is."""
+    assert [event.sequence for event in news] == list(range(1, payment.sequence + 1))
+    told = [event.data.model_dump() for event in news]
+    assert all(one != next_ for one, next_ in pairwise(told))
+    assert told[-1].items() >= (snapshot(payment) or {}).items()
+
+
+async def state_after(payments: Payments, order: Sequence[Json], *, group: int, workers: int) -> Any:
+    """Deliver ``group`` at a time to workers side by side; booking and link come after the first group."""
     await _forget(payments)
     for start in range(0, len(order), group):
-        await payments.take(*order[start : start + group])
-        await payments.learn(booking("b1"))
+        await payments.store(order[start : start + group])
+        await asyncio.gather(*(_process(payments, limit=2) for _ in range(workers)))
+        await payments.learn(linked("b1", "u1"), booking("b1"))
+    await payments.process()
+    await _assert_published_once(payments)
     return await payments.state()
 
 
+async def _process(payments: Payments, *, limit: int) -> None:
+    while await payments.processor.process_due(limit=limit):
+        pass
+
+
+async def _assert_published_once(payments: Payments) -> None:
+    published = await payments.published()
+    (payment,) = await payments.rows("SELECT sequence FROM payment")
+    assert [each["sequence"] for each in published] == list(range(1, payment["sequence"] + 1))
+    told = [each["data"] for each in published]
+    assert all(one != next_ for one, next_ in pairwise(told))
+
+
 async def _forget(payments: Payments) -> None:
-    tables = "stripe_event, stripe_delivery, stripe_object, payment, booking_key, event_log, outbox, inbox"
+    tables = (
+        "stripe_event, stripe_delivery, stripe_object, payment, booking_key, booking_link, fetch_request, event_log, "
+        "outbox, inbox"
+    )
     async with payments.engine.begin() as connection:
-        await connection.execute(text(f"TRUNCATE {tables}"))
+        await connection.execute(text(f"TRUNCATE {tables} CASCADE"))
 
 
-@pytest.mark.parametrize("events", ORDERS.values(), ids=ORDERS.keys())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@lives
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-async def test_any_order_on_the_database_ends_in_one_state(
-    payments: Payments, events: list[stripe.Json], data: st.DataObject
+async def test_any_order_with_two_workers_ends_in_one_state(
+    payments: Payments, life: Life, data: st.DataObject
 ) -> None:
-    expected = await state_after(payments, events, group=len(events))
-    (payment,), refunds = expected
-    assert (payment["status"], payment["received"], payment["refunded"]) == ("succeeded", 6750, 2000)
-    assert payment["booking_id"] == "b1"
-    assert [refund["status"] for refund in refunds] == ["succeeded", "failed"]
+    expected = await state_after(payments, life.events, group=len(life.events), workers=1)
+    ((payment,), *_) = expected
+    assert {name: payment[name] for name in life.expected} == life.expected
+    assert (payment["booking_id"], payment["user_id"]) == ("b1", "u1")
 
-    order = data.draw(arrivals(events))
-    assert await state_after(payments, order, group=data.draw(st.integers(1, 6))) == expected
-
-
-@settings(max_examples=500, deadline=None)
-@given(st.sampled_from(list(ORDERS.values())).flatmap(arrivals))
-def test_any_order_in_the_domain_ends_in_one_state(order: list[stripe.Json]) -> None:
-    kept: dict[str, Kept] = {}
-    for event in order:
-        version = Version(read_object(event["data"]["object"], seen=event["created"]), event["created"], event["id"])
-        known = kept.get(version.object.id)
-        kept[version.object.id] = known.with_version(version) if known else Kept.first(version)
-    state = state_of(kept.values(), payment_intent="pi_1")
-    assert state is not None
-    assert (state.status, state.received, state.refunded) == ("succeeded", 6750, 2000)
-    assert state.charge == "ch_1"
+    order = data.draw(arrivals(life.events))
+    assert await state_after(payments, order, group=data.draw(st.integers(1, 12)), workers=2) == expected
+    assert await payments.rows("SELECT id FROM stripe_event WHERE state <> 'processed'") == []

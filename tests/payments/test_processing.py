@@ -128,7 +128,7 @@ async def test_unreadable_event_fails_alone(payments: Payments) -> None:
     await payments.take(PAID, BROKEN)
 
     assert await events_by_state(payments) == {"processed": [PAID["id"]], "failed": [BROKEN["id"]]}
-    (failed,) = await list_events(payments.engine, failed=True, limit=10)
+    (failed,) = await list_events(payments.engine, state="failed", limit=10)
     assert "currency" in failed.error
     assert failed.next_attempt_at > datetime.now(UTC)
 
@@ -154,7 +154,7 @@ async def test_failed_event_is_given_up_and_retried_by_hand(payments: Payments) 
     (row,) = await payments.rows("SELECT attempts, next_attempt_at FROM stripe_event")
     assert row == {"attempts": 5, "next_attempt_at": None}
 
-    assert await retry_event(payments.engine, BROKEN["id"])
+    assert await retry_event(payments.engine, BROKEN["id"], by="ann")
     await payments.process()
     (row,) = await payments.rows("SELECT attempts, next_attempt_at IS NOT NULL AS again FROM stripe_event")
     assert row == {"attempts": 1, "again": True}
@@ -163,7 +163,8 @@ async def test_failed_event_is_given_up_and_retried_by_hand(payments: Payments) 
 async def test_unknown_and_thin_events_are_ignored(payments: Payments) -> None:
     unknown = stripe.event("customer.created", {"id": "cus_1", "object": "customer"})
     thin = {"id": "evt_thin", "object": "v2.core.event", "type": "v2.core.x", "created": "2026-01-01T00:00:00Z"}
-    await payments.take(unknown, thin)
+    twin = {**thin, "id": "evt_twin", "type": "payment_intent.succeeded", "snapshot_event": "evt_1"}
+    await payments.take(unknown, thin, twin)
     assert set(await events_by_state(payments)) == {"ignored"}
 
 

@@ -69,8 +69,8 @@ async def test_an_event_that_kills_the_process_is_set_aside_alone(
     async with engine.connect() as connection:
         assert (await connection.execute(text("SELECT count(*) FROM suspect"))).scalar_one() == 0
     await engine.dispose()
-    await publisher.close()
-    await holder.close()
+    await publisher.aclose()
+    await holder.aclose()
 
 
 def dies(process: subprocess.Popen[bytes]) -> bool:

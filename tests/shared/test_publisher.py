@@ -25,10 +25,10 @@ async def publisher(request: pytest.FixtureRequest, amqp_url: str) -> AsyncItera
         return
     channel = ReopeningChannel(amqp_url)
     await declare(await channel.get(), SAMPLE)
-    await channel.close()
+    await channel.aclose()
     publisher = RabbitPublisher(amqp_url)
     yield publisher
-    await publisher.close()
+    await publisher.aclose()
 
 
 async def test_each_message_is_answered_for(publisher: Publisher) -> None:
@@ -48,7 +48,7 @@ async def test_a_message_no_queue_takes_is_reported_and_its_neighbours_are_sent(
 
 
 async def test_publishing_after_close_opens_again(publisher: Publisher) -> None:
-    await publisher.close()
+    await publisher.aclose()
 
     assert await publisher.publish([message("booking.created")]) == [None]
 
@@ -74,8 +74,8 @@ async def test_declaring_twice_changes_nothing_and_mends_a_deleted_binding(amqp_
     publisher = RabbitPublisher(amqp_url)
     assert await publisher.publish([message("booking.created")]) == [None]
     assert (await channel.queue_declare("sample.events", passive=True)).message_count == 1
-    await publisher.close()
-    await holder.close()
+    await publisher.aclose()
+    await holder.aclose()
 
 
 async def test_a_queue_of_another_shape_is_refused_with_the_way_out(amqp_url: str) -> None:
@@ -85,5 +85,5 @@ async def test_a_queue_of_another_shape_is_refused_with_the_way_out(amqp_url: st
 
     with pytest.raises(Exception, match="Drain and delete the old one"):
         await declare(await holder.get(), SAMPLE)
-    await holder.close()
+    await holder.aclose()
     await connection.close()

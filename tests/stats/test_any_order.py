@@ -16,6 +16,7 @@ from support.events import booking, linked, payment, registered
 
 ANN = "0190a000-0000-7000-8000-00000000000a"
 BOB = "0190a000-0000-7000-8000-00000000000b"
+CYD = "0190a000-0000-7000-8000-00000000000c"  # linked to once, never registered
 
 HISTORY = [
     registered(ANN),
@@ -29,6 +30,10 @@ HISTORY = [
     linked("b1", BOB, 2),
     linked("b2", BOB, 1),
     linked("b3", ANN, 1),
+    linked("b4", ANN, 1),
+    linked("b4", CYD, 2),
+    booking("b4", 1),
+    booking("b4", 2, deleted=True),
     payment("p1", None, 1),
     payment("p1", "b1", 2),
     payment("p1", "b1", 3, refunded=1000),
@@ -84,7 +89,7 @@ async def test_totals_equal_a_plain_fold_of_the_newest_versions(stats_engine: As
         )
         for user, bookings, currencies, *_ in state["totals"]
     }
-    assert projected == {ANN: (0, 0, 0, 0), **folded(HISTORY)}
+    assert projected == {ANN: (0, 0, 0, 0), CYD: (0, 0, 0, 0), **folded(HISTORY)}
     assert projected[BOB] == (2, Decimal("170"), Decimal("167.50"), Decimal("10"))
 
 

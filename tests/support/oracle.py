@@ -23,7 +23,7 @@ PROJECTED = """
 # Who consumes which types, and where it records their ids.
 CONSUMERS = {
     "users": ("inbox", ("booking",)),
-    "payments": ("inbox", ("booking",)),
+    "payments": ("inbox", ("booking", "user.booking_linked")),
     "bookings-gateway": ("inbox", ("user", "user_totals", "payment")),
     "stats": ("journal", ("booking", "payment", "user")),
 }

@@ -20,6 +20,7 @@ from support.stripe_payloads import Json
 # What must not depend on the order things came in; sequence and changed_at count what was news on the way.
 _PAYMENTS = text("SELECT to_jsonb(p) - 'sequence' - 'changed_at' AS row FROM payment p ORDER BY id")
 _REFUNDS = text("SELECT to_jsonb(r) - 'event_id' AS row FROM refund r ORDER BY id")
+_DISPUTES = text("SELECT to_jsonb(d) - 'event_id' AS row FROM dispute d ORDER BY id")
 _EVENTS = text("SELECT type, subject, sequence, time, body -> 'data' AS data FROM event_log ORDER BY seq")
 
 
@@ -55,12 +56,13 @@ class Payments:
         async with self.engine.connect() as connection:
             return [dict(row) for row in (await connection.execute(text(query), parameters)).mappings()]
 
-    async def state(self) -> tuple[list[Any], list[Any]]:
-        """Return payments and refunds without what legitimately depends on the order of arrival."""
+    async def state(self) -> tuple[list[Any], list[Any], list[Any]]:
+        """Return payments, refunds and disputes without what legitimately depends on the order of arrival."""
         async with self.engine.connect() as connection:
             payments = (await connection.execute(_PAYMENTS)).scalars().all()
             refunds = (await connection.execute(_REFUNDS)).scalars().all()
-        return [*payments], [*refunds]
+            disputes = (await connection.execute(_DISPUTES)).scalars().all()
+        return [*payments], [*refunds], [*disputes]
 
     async def published(self) -> list[dict[str, Any]]:
         """Return what was recorded to be sent, in order."""

@@ -73,15 +73,64 @@ def refund(id_: str = "re_1", status: str = "succeeded", *, amount: int = 2000, 
     }
 
 
-def event(type_: str, item: Json, *, created: int = START, **fields: Any) -> Json:
-    """Return an event whose id follows from its content, so that a repetition is a duplicate."""
-    digest = hashlib.sha256(json.dumps([type_, item, created], sort_keys=True).encode()).hexdigest()
+def dispute(id_: str = "du_1", status: str = "needs_response", *, amount: int = 6750, **fields: Any) -> Json:
+    """Return a dispute of ch_1 of pi_1 that took no money yet."""
+    return {
+        "id": id_,
+        "object": "dispute",
+        "amount": amount,
+        "balance_transactions": [],
+        "charge": "ch_1",
+        "created": START + 60,
+        "currency": "gbp",
+        "is_charge_refundable": False,
+        "livemode": False,
+        "metadata": {},
+        "payment_intent": "pi_1",
+        "reason": "fraudulent",
+        "status": status,
+        **fields,
+    }
+
+
+def balance_transaction(amount: int, *, currency: str = "gbp", fee: int = 0) -> Json:
+    """Return a movement on the account's balance, in the account's currency."""
+    id_ = f"txn_{amount}_{fee}"
+    return {"id": id_, "object": "balance_transaction", "amount": amount, "currency": currency, "fee": fee}
+
+
+def checkout_session(id_: str = "cs_1", payment_status: str = "paid", **fields: Any) -> Json:
+    """Return a completed checkout of b1, paying 67.50 GBP by pi_1."""
+    return {
+        "id": id_,
+        "object": "checkout.session",
+        "amount_total": 6750,
+        "client_reference_id": "b1",
+        "created": START,
+        "currency": "gbp",
+        "livemode": False,
+        "metadata": {},
+        "mode": "payment",
+        "payment_intent": "pi_1",
+        "payment_status": payment_status,
+        "status": "complete",
+        **fields,
+    }
+
+
+def event(type_: str, item: Json, *, created: int = START, previous: Json | None = None, **fields: Any) -> Json:
+    """Return an event whose id follows from its content, so that a repetition is a duplicate.
+
+    ``previous`` is ``previous_attributes``.
+    """
+    digest = hashlib.sha256(json.dumps([type_, item, created, previous], sort_keys=True).encode()).hexdigest()
+    changed = {} if previous is None else {"previous_attributes": previous}
     return {
         "id": f"evt_{digest[:24]}",
         "object": "event",
         "api_version": API_VERSION,
         "created": created,
-        "data": {"object": item},
+        "data": {"object": item, **changed},
         "livemode": False,
         "pending_webhooks": 1,
         "request": {"id": None, "idempotency_key": None},

@@ -45,7 +45,7 @@ class ReopeningChannel:
             await self._discard()
             raise ConnectionError(f"the broker cannot be reached: {error!r}") from error
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close channel and connection; the next :meth:`get` opens new ones."""
         async with self._opening:
             await self._discard()

@@ -4,6 +4,7 @@ import asyncio
 import getpass
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from shared.channel import ReopeningChannel
 from shared.database import create_engine, migrate
 from shared.dead_letters import DeadLetters
 from shared.publisher import RabbitPublisher
-from shared.replay import Selection, replay
+from shared.replay import FenceHeld, Selection, replay, reset_after_restore
 from shared.server import serve
 from shared.settings import ServiceSettings
 
@@ -85,6 +86,7 @@ def _add_serving(app: typer.Typer, program: Program) -> None:
         """Create or update this service's tables; safe to repeat and to run twice at once."""
         url = program.settings().database_url.get_secret_value()
         migrate(url, program.migrations, search_path=program.search_path)
+        with_engine(program, _mend_restored_log)
         if program.after_migrate:
             program.after_migrate()
         console.print(f"{program.name}: tables are up to date")
@@ -101,35 +103,39 @@ def _add_serving(app: typer.Typer, program: Program) -> None:
         with_engine(program, work)
 
 
+async def _mend_restored_log(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        if mended := await reset_after_restore(connection):
+            console.print(f"the log came from another server: {mended:,} events made readable here")
+
+
 def _add_replay(app: typer.Typer, program: Program) -> None:
     @app.command("replay")
     def replay_command(
         to: Annotated[str, typer.Option(help="The service to send to: stats, users, payments, bookings-gateway")],
         type_: Annotated[str | None, typer.Option("--type", help="Only this event type")] = None,
         subject: Annotated[str | None, typer.Option(help="Only this aggregate")] = None,
-        since: Annotated[datetime | None, typer.Option(help="Only events that happened since")] = None,
+        since: Annotated[datetime | None, typer.Option(help="Only events recorded since")] = None,
     ) -> None:
         """Send this service's recorded events again to one consumer, with their own ids.
 
         Repeating it changes nothing; live events are not delayed by it.
         """
         selection = Selection(type_, subject, since.astimezone() if since else None)
-        url = program.settings().amqp_url.get_secret_value()
+        url = program.settings().broker_url
 
         async def work(engine: AsyncEngine) -> None:
-            publisher, probe = RabbitPublisher(url), ReopeningChannel(url)
             total = 0
             with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as progress:
                 task = progress.add_task("replaying", total=None)
-                async for total in replay(engine, publisher, probe, to=to, selection=selection):
-                    progress.update(task, description=f"replaying: {total:,} events sent to {to}")
-            await publisher.close()
-            await probe.close()
+                async with aclosing(RabbitPublisher(url)) as publisher, aclosing(ReopeningChannel(url)) as probe:
+                    async for total in replay(engine, publisher, probe, to=to, selection=selection):
+                        progress.update(task, description=f"replaying: {total:,} events sent to {to}")
             console.print(f"{total:,} events replayed to {to}")
 
         try:
             with_engine(program, work)
-        except (LookupError, ConnectionError) as error:
+        except (LookupError, ConnectionError, FenceHeld) as error:
             console.print(f"[red]{error}[/]")
             raise typer.Exit(1) from None
 
@@ -184,14 +190,14 @@ def _add_deciding(app: typer.Typer, program: Program) -> None:
         """Send dead letters back to be applied again, after the cause was mended."""
         if not ids and not everything:
             raise typer.BadParameter("name the ids, or say --all")
-        publisher = RabbitPublisher(program.settings().amqp_url.get_secret_value())
+        url = program.settings().broker_url
         chosen = None if everything else ids
 
         async def work(engine: AsyncEngine) -> None:
-            count = await DeadLetters(engine).requeue(
-                publisher, f"{program.name}.events", ids=chosen, by=getpass.getuser(), type_=type_
-            )
-            await publisher.close()
+            async with aclosing(RabbitPublisher(url)) as publisher:
+                count = await DeadLetters(engine).requeue(
+                    publisher, f"{program.name}.events", ids=chosen, by=getpass.getuser(), type_=type_
+                )
             console.print(f"{count} requeued")
 
         with_engine(program, work)

@@ -25,9 +25,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import metrics, suspects, tracing
 from shared.channel import BROKER_TROUBLE
-from shared.database import is_transient
+from shared.database import describe, is_transient
 from shared.events import BATCH_CONTENT_TYPE, EVENTS_HEADER, Event, Undecodable, decode
 from shared.failures import Failure, Failures
+from shared.signal import Pace
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ log = structlog.get_logger(__name__)
 GROUP = 500
 _LONGEST_BACKOFF = 5.0
 _STOP_SECONDS = 10.0
+_PACE_SECONDS = 0.015
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +110,16 @@ class Buffer:
         self._arrivals.insert(position, arrival)
         self._arrived.set()
 
-    async def take(self) -> list[Arrival]:
-        """Return the next deliveries, about a group of events; waits for the first, never for more."""
-        while not (count := self._group_length()):
+    async def filled(self) -> None:
+        """Return when there is something to take."""
+        while not self._group_length():
             self._arrived.clear()
             await self._arrived.wait()
+
+    async def take(self) -> list[Arrival]:
+        """Return the next deliveries, about a group of events; waits for the first, never for more."""
+        await self.filled()
+        count = self._group_length()
         taken, self._arrivals = self._arrivals[:count], self._arrivals[count:]
         self._channel, self._next_tag = taken[-1].channel, taken[-1].tag + 1
         return taken
@@ -152,7 +159,10 @@ class Consumer:
 
     async def run(self) -> None:
         """Settle deliveries until cancelled; a group under way is finished first."""
+        pace = Pace(_PACE_SECONDS)
         while True:
+            await self.buffer.filled()
+            await pace.keep()
             group = await self.buffer.take()
             settling = asyncio.ensure_future(self._settle_surely(group))
             try:
@@ -277,8 +287,8 @@ class Consumer:
         )
 
     async def _pause(self, seconds: float, error: Exception) -> None:
-        self.progress.trouble = f"{type(error).__name__}: {error}"
-        log.warning("consumer_waiting", queue=self.queue, seconds=seconds, error=repr(error))
+        self.progress.trouble = describe(error)
+        log.warning("consumer_waiting", queue=self.queue, seconds=seconds, error=describe(error))
         await asyncio.sleep(seconds)
 
 

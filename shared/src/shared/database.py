@@ -5,17 +5,14 @@ from pathlib import Path
 
 import asyncpg
 import sqlalchemy.exc
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-# Classes of SQLSTATE that say nothing about the data: connection, serialisation and deadlock, resources,
-# operator intervention (restart, time-out), system. https://www.postgresql.org/docs/current/errcodes-appendix.html
-_CIRCUMSTANCE = ("08", "40", "53", "57", "58")
-_LOCK_NOT_AVAILABLE = "55P03"
-_READ_ONLY = "25006"  # a standby answered: the primary moved
+# Classes of SQLSTATE that are about the data at hand: cardinality, values, integrity, views, limits, PL/pgSQL.
+# Everything else (connection, role, missing table, lock, resources, restart …) would be the same for every event.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_DATA = ("21", "22", "23", "44", "54", "P0")
 
 _MIGRATION_LOCK = 7_301_955_002
 
@@ -23,7 +20,8 @@ _MIGRATION_LOCK = 7_301_955_002
 def create_engine(url: str, *, name: str, pool_size: int = 10, search_path: str | None = None) -> AsyncEngine:
     """Return an engine for ``postgresql://…``; ``name`` shows up in ``pg_stat_activity``.
 
-    A transaction left idle is ended after a minute: it would hold back vacuum and every replay's fence.
+    A transaction left idle is ended after a minute: it would hold back vacuum and every replay's fence. Errors never
+    show parameters: they are other people's names and addresses.
     """
     settings = {"application_name": name, "idle_in_transaction_session_timeout": "60000", "jit": "off"}
     if search_path:
@@ -33,6 +31,7 @@ def create_engine(url: str, *, name: str, pool_size: int = 10, search_path: str 
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=10,
+        hide_parameters=True,
         connect_args={"server_settings": settings, "timeout": 5, "command_timeout": 60},
     )
 
@@ -53,10 +52,21 @@ def is_transient(error: BaseException) -> bool:
         return False
     if error.connection_invalidated:
         return True
-    state = getattr(error.orig, "sqlstate", None)
+    state = sqlstate(error)
     if state:
-        return state.startswith(_CIRCUMSTANCE) or state in {_LOCK_NOT_AVAILABLE, _READ_ONLY}
+        return not state.startswith(_DATA)
     return _is_driver_disconnect(error.orig)
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return the SQLSTATE of a database error, if it has one."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)
+
+
+def describe(error: BaseException) -> str:
+    """Say what failed without repeating values: for health reports and logs, which anybody may read."""
+    state = sqlstate(error)
+    return f"{type(error).__name__} {state}" if state else type(error).__name__
 
 
 def _is_driver_disconnect(error: BaseException | None) -> bool:
@@ -86,6 +96,9 @@ async def _migrate(url: str, migrations: Path, search_path: str | None) -> None:
 
 
 def _upgrade(connection: Connection, migrations: Path) -> None:
+    from alembic import command  # here, because it would slow the start of every process that never migrates
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 Check = Callable[[], Awaitable[str | None]]
 
 _TIMEOUT = 3.0
+_STUCK_SECONDS = 60.0
+_OLDEST = text("SELECT seq FROM outbox ORDER BY bulk, seq LIMIT 1")
 
 
 @dataclass(slots=True)
@@ -31,6 +33,27 @@ async def _bounded(check: Check) -> str | None:
             return await check()
     except TimeoutError:
         return f"no answer within {_TIMEOUT:.0f} s"
+
+
+@dataclass(slots=True)
+class OutboxCheck:
+    """Red when the oldest unsent event stays the same for too long: nobody sends, whatever else answers."""
+
+    engine: AsyncEngine
+    _oldest: int | None = None
+    _since: float = 0.0
+
+    async def __call__(self) -> str | None:
+        now = asyncio.get_running_loop().time()
+        try:
+            async with self.engine.connect() as connection:
+                oldest = (await connection.execute(_OLDEST)).scalar_one_or_none()
+        except (OSError, sqlalchemy.exc.SQLAlchemyError):
+            return None  # the database's own check says so
+        if oldest != self._oldest:
+            self._oldest, self._since = oldest, now
+        stuck = now - self._since
+        return f"nothing was sent for {stuck:.0f} s" if oldest is not None and stuck > _STUCK_SECONDS else None
 
 
 def database_check(engine: AsyncEngine) -> Check:

@@ -30,7 +30,8 @@ _KEEP_SECONDS = 3.0
 _DECLARE_SECONDS = 15.0
 _PROBE_SECONDS = 2.0
 _STALLED_SECONDS = 15.0
-_REDRIVE_PAGE = 500
+_REDRIVE_PAGE = 50  # messages, each up to some megabytes of batch
+_REDRIVE_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -44,10 +45,12 @@ class Messaging:
     dead_letters: DeadLetters
     broker: RabbitBroker = field(init=False)
     _admin: ReopeningChannel = field(init=False)
+    _redriver: ReopeningChannel = field(init=False)
     _trouble: str | None = field(default="not started", init=False)
 
     def __post_init__(self) -> None:
         self._admin = ReopeningChannel(self.url)
+        self._redriver = ReopeningChannel(self.url)
         self.broker = RabbitBroker(self.url, logger=None, apply_types=False, reconnect_interval=0.5, graceful_timeout=5)
         self._subscribe(self.topology.events, self.live.buffer, LIVE_PREFETCH)
         self._subscribe(self.topology.bulk, self.bulk.buffer, BULK_PREFETCH)
@@ -104,6 +107,7 @@ class Messaging:
         except (*BROKER_TROUBLE, TopologyConflict) as error:
             self._trouble = f"{type(error).__name__}: {error}"
             log.warning("broker_unavailable", error=repr(error))
+            await self._admin.aclose()  # a silent broker's channel never says that it is dead
 
     async def _start_broker(self) -> None:
         """Start the subscribers, or stop what half of a failed start left behind."""
@@ -121,8 +125,8 @@ class Messaging:
         An event that another service's missing binding is to blame for comes back, and is tried again next time.
         """
         try:
-            async with asyncio.timeout(_KEEP_SECONDS):
-                channel = await self._admin.get()
+            async with asyncio.timeout(_REDRIVE_SECONDS):
+                channel = await self._redriver.get()
                 before = 0
                 while waiting := (await channel.queue_declare(UNROUTED, passive=True)).message_count:
                     if waiting == before:
@@ -131,10 +135,14 @@ class Messaging:
                     await _send_on(channel)
         except BROKER_TROUBLE as error:
             log.warning("redrive_interrupted", error=repr(error))
+            # What was fetched and not sent goes back to the queue with its channel; on a living one it would
+            # stay out of sight, and the next "acknowledge up to here" would take it along.
+            await self._redriver.aclose()
 
     async def _stop(self) -> None:
         await self.broker.stop()
-        await self._admin.close()
+        await self._admin.aclose()
+        await self._redriver.aclose()
 
     async def health(self) -> str | None:
         """Return what is wrong with the broker side, or ``None``. Asks the broker, with a bound."""

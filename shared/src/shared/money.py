@@ -10,6 +10,7 @@ ZERO_DECIMALS = frozenset(
     ["BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"]
 )
 THREE_DECIMALS = frozenset(["BHD", "JOD", "KWD", "OMR", "TND"])
+WHOLE_IN_HUNDREDTHS = frozenset(["ISK", "UGX"])
 
 
 def exponent(currency: str) -> int:
@@ -18,6 +19,14 @@ def exponent(currency: str) -> int:
     if code in ZERO_DECIMALS:
         return 0
     return 3 if code in THREE_DECIMALS else 2
+
+
+def smallest_step(currency: str) -> int:
+    """Return the minor units whose multiples Stripe takes: ISK and UGX always end in 00, three decimals in 0."""
+    code = currency.upper()
+    if code in WHOLE_IN_HUNDREDTHS:
+        return 100
+    return 10 if code in THREE_DECIMALS else 1
 
 
 def to_decimal(minor: int, currency: str) -> Decimal:

@@ -41,7 +41,7 @@ class Publisher(Protocol):
         """
         ...
 
-    async def close(self) -> None: ...
+    async def aclose(self) -> None: ...
 
 
 class RabbitPublisher:
@@ -56,11 +56,11 @@ class RabbitPublisher:
             *(_publish_one(channel, message) for message in messages), return_exceptions=True
         )
         if any(isinstance(outcome, TimeoutError) for outcome in outcomes):
-            await self.close()  # a stalled broker: what comes late on this channel is not for us any more
+            await self.aclose()  # a stalled broker: what comes late on this channel is not for us any more
         return [_not_published(outcome) for outcome in outcomes]
 
-    async def close(self) -> None:
-        await self._channel.close()
+    async def aclose(self) -> None:
+        await self._channel.aclose()
 
 
 async def _publish_one(channel: AbstractChannel, message: Outgoing) -> None:

@@ -17,7 +17,7 @@ from shared.consumer import Consumer, Handler
 from shared.database import create_engine, is_transient
 from shared.dead_letters import DeadLetters
 from shared.failures import Failures
-from shared.health import Health, database_check
+from shared.health import Health, OutboxCheck, database_check
 from shared.messaging import Messaging
 from shared.publisher import Publisher, RabbitPublisher
 from shared.relay import Relay
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 _MEASURE = text(
     """
     SELECT (SELECT count(*) FROM outbox) AS rows,
-           (SELECT extract(epoch FROM now() - min(l.time)) FROM (SELECT seq FROM outbox ORDER BY seq LIMIT 1) o
+           (SELECT extract(epoch FROM now() - min(l.recorded_at)) FROM (SELECT seq FROM outbox ORDER BY seq LIMIT 1) o
             JOIN event_log l USING (seq)) AS age,
            (SELECT count(*) FROM dead_letter WHERE state = 'open') AS dead,
            (SELECT extract(epoch FROM now() - min(xact_start)) FROM pg_stat_activity
@@ -73,7 +73,7 @@ class Service:
         )
         self.committed = Signal()
         self.topology = Topology(name, bindings, settings.retry_tiers)
-        self.publisher: Publisher = RabbitPublisher(settings.amqp_url.get_secret_value())
+        self.publisher: Publisher = RabbitPublisher(settings.broker_url)
         self.relay = Relay(self.engine, self.publisher, self.committed)
         self.dead_letters = DeadLetters(self.engine)
         self.handler = handler(self)
@@ -83,13 +83,14 @@ class Service:
             {
                 "database": database_check(self.engine),
                 "broker": self.messaging.health,
+                "outbox": OutboxCheck(self.engine),
                 "tasks": self.tasks.health,
             }
         )
         self._background = background or {}
 
     def _messaging(self, handler: Handler) -> Messaging:
-        failures = Failures(self.topology, RabbitPublisher(self.settings.amqp_url.get_secret_value()))
+        failures = Failures(self.topology, RabbitPublisher(self.settings.broker_url))
         live, bulk = (
             Consumer(
                 queue=queue,
@@ -101,7 +102,7 @@ class Service:
             )
             for queue in (self.topology.events, self.topology.bulk)
         )
-        return Messaging(self.settings.amqp_url.get_secret_value(), self.topology, live, bulk, self.dead_letters)
+        return Messaging(self.settings.broker_url, self.topology, live, bulk, self.dead_letters)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -119,7 +120,7 @@ class Service:
             yield
         finally:
             await self.tasks.stop()
-            await self.publisher.close()
+            await self.publisher.aclose()
             await self.engine.dispose()
 
     async def measure(self) -> None:

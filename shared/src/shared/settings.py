@@ -31,5 +31,11 @@ class ServiceSettings(BaseSettings):
     inbox_retention_days: Annotated[int, Field(description="How long ids of applied events are kept", ge=1)] = 90
 
     @property
+    def broker_url(self) -> str:
+        """The broker's URL with a heartbeat of seconds: a silent broker is noticed within half a minute."""
+        url = self.amqp_url.get_secret_value()
+        return url if "heartbeat=" in url else f"{url}{'&' if '?' in url else '?'}heartbeat=10"
+
+    @property
     def retry_tiers(self) -> tuple[timedelta, ...]:
         return tuple(timedelta(seconds=float(delay)) for delay in self.retry_delays.split(","))

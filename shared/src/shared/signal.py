@@ -36,3 +36,19 @@ class AdaptivePoll:
         """Return seconds to wait; ``worked`` says whether the last round found anything."""
         self._current = self.shortest if worked else min(self._current * 1.5, self.longest)
         return self._current
+
+
+class Pace:
+    """At most one round per ``seconds``: what comes in quick succession shares one, what comes alone never waits."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._last = 0.0
+
+    async def keep(self) -> None:
+        """Return when a round may begin."""
+        loop = asyncio.get_running_loop()
+        pause = self._last + self._seconds - loop.time()
+        if pause > 0:
+            await asyncio.sleep(pause)
+        self._last = loop.time()

@@ -14,6 +14,7 @@ EVENT_LOG = [
         subject   text NOT NULL,
         sequence  bigint NOT NULL,
         time      timestamptz NOT NULL,
+        recorded_at timestamptz NOT NULL DEFAULT now(),
         body      json NOT NULL,
         UNIQUE (subject, sequence)
     )
@@ -31,6 +32,7 @@ EVENT_LOG = [
         last_error  text
     ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, fillfactor = 80)
     """,
+    "CREATE INDEX outbox_order ON outbox (bulk, seq)",
 ]
 
 # inbox: the ids of events already applied. It outlives any retry, dead letter or replay; sequence guards the rest.

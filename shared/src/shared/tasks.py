@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from shared.database import describe
+
 log = structlog.get_logger(__name__)
 
 _RESTART_SECONDS = 2.0
@@ -28,7 +30,7 @@ class Tasks:
                 return await work()
             except Exception as error:
                 log.exception("task_died", task=name)
-                self._troubles[name] = f"{type(error).__name__}: {error}"
+                self._troubles[name] = describe(error)
             finally:
                 restarted.cancel()
             await asyncio.sleep(_RESTART_SECONDS)

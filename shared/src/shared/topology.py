@@ -23,9 +23,10 @@ RETRY_DELAYS = (
     timedelta(minutes=15),
 )
 
-# High enough that channel closes and restarts never cost a healthy message, low enough that an event which
-# kills its process is set aside by the broker itself.
-_DELIVERY_LIMIT = 20
+# The last resort. High enough that restarts and a database away for days never cost a healthy message (the broker
+# closes a channel that does not answer for half an hour, and counts); what kills the process is found out long before,
+# see suspects.py.
+_DELIVERY_LIMIT = 200
 
 # Written out, because 4.x would give a queue without a limit one of 20, and these must never drop.
 _NO_DELIVERY_LIMIT = 1_000_000

@@ -16,6 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _MAX_LINKS = 128
+_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _TRACEPARENT = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 
 tracer = trace.get_tracer("bookings")
@@ -23,7 +24,7 @@ tracer = trace.get_tracer("bookings")
 
 def configure(service: str) -> None:
     """Export spans over OTLP/HTTP when an endpoint is configured. Call once, at start."""
-    if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+    if not os.environ.get(_ENDPOINT):
         return
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
@@ -65,7 +66,9 @@ def request_span(traceparent: str | None) -> NonRecordingSpan:
 
 
 def links(traceparents: Sequence[str | None]) -> list[Link]:
-    """Return links from one group's span to the traces of its events."""
+    """Return links from one group's span to the traces of its events; none while nothing is exported."""
+    if not os.environ.get(_ENDPOINT):
+        return []
     contexts = (span_context(traceparent) for traceparent in traceparents[:_MAX_LINKS])
     return [Link(context) for context in contexts if context.is_valid]
 

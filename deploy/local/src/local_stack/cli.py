@@ -5,8 +5,7 @@ import importlib
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -33,8 +32,12 @@ def up(
 
 def run_up(stack: Stack, *, foreground: bool) -> None:
     """Bring `stack` up, say where it is, and in the foreground stay until Ctrl-C or the services' end."""
-    with console.status("starting"):
-        started = stack.up()
+    _take_signals_as_interrupt()
+    try:
+        with console.status("starting"):
+            started = stack.up()
+    except KeyboardInterrupt:
+        _fail("Interrupted; everything is stopped.", code=130)
     _tell(_where_to_look(stack) if started else f"It is already up. {_where_to_look(stack)}")
     if foreground:
         _stay(stack)
@@ -88,11 +91,9 @@ def main() -> None:
         _fail(str(error))
     except PermissionError as error:
         _fail(f"{error.filename} belongs to another user. Run as that user, or remove .local/ (`make clean`).")
-    except KeyboardInterrupt:
-        _fail("Interrupted; everything is stopped.", code=130)
 
 
-def _fail(sentence: str, *, code: int = 1) -> None:
+def _fail(sentence: str, *, code: int = 1) -> NoReturn:
     _tell(sentence, style="red")
     sys.exit(code)
 
@@ -109,8 +110,7 @@ def _stack() -> Stack:
 def _stay(stack: Stack) -> None:
     """Show the logs until Ctrl-C or until the services end, then stop everything."""
     try:
-        with _signals_as_interrupt():
-            _show_logs(stack)
+        _show_logs(stack)
         console.print("The services have ended.")
     except KeyboardInterrupt:
         console.print("Stopping …")
@@ -120,12 +120,10 @@ def _stay(stack: Stack) -> None:
     console.print("Everything is stopped.")
 
 
-@contextlib.contextmanager
-def _signals_as_interrupt() -> Iterator[None]:
+def _take_signals_as_interrupt() -> None:
     """A closed terminal or a `kill` ends the stack as Ctrl-C does."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    yield
 
 
 def _show_logs(stack: Stack) -> None:

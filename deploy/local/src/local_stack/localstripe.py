@@ -45,6 +45,7 @@ class LocalStripe:
         process.save(self._ref)
         wait_until(lambda: self.ready() or not process.alive(), seconds=_START_SECONDS)
         if not self.ready():
+            self.stop()
             raise PartFailed(f"localstripe did not start. The end of {self.log}:\n{tail(self.log)}")
 
     def stop(self) -> None:

@@ -73,8 +73,12 @@ class LocalPostgres:
         require_free(self.port, wanted_by="PostgreSQL", setting=PORT_SETTING)
         if not self._data.exists():
             self._init()
-        self._launch()
-        self._create_missing_databases()
+        try:
+            self._launch()
+            self._create_missing_databases()
+        except BaseException:  # also an interrupt: who failed to start it will not stop it
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop the server: connections are cut, everything committed is on disk. Leaves no process."""
@@ -205,7 +209,6 @@ class LocalPostgres:
         )
         wait_until(lambda: self._status() == "ready" or not server.alive(), seconds=_START_SECONDS)
         if not self.ready():
-            kill_all(server.tree())
             raise PartFailed(f"PostgreSQL did not start. The end of {self.log}:\n{tail(self.log)}")
 
     def _options(self) -> list[str]:

@@ -73,7 +73,7 @@ class ProcessRef:
     def tree(self) -> list[psutil.Process]:
         """The process and everything it started, itself first; empty when it has ended."""
         process = self.process()
-        return [] if process is None else [process, *_children(process)]
+        return [] if process is None else with_children(process)
 
 
 def spawn(
@@ -146,6 +146,14 @@ def working_in(directory: Path, *, names: Container[str]) -> list[psutil.Process
     return [p for p in psutil.process_iter() if _works_in(p, directory, names)]
 
 
+def with_children(process: psutil.Process) -> list[psutil.Process]:
+    """The process and everything it started, itself first."""
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return [process]
+
+
 def works_in(pid: int, directory: Path, *, names: Container[str]) -> bool:
     """Whether `pid` is one of `working_in`."""
     try:
@@ -194,13 +202,6 @@ def _send(process: psutil.Process, number: signal.Signals) -> None:
         process.send_signal(number)
     except psutil.NoSuchProcess:
         return
-
-
-def _children(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return process.children(recursive=True)
-    except psutil.Error:
-        return []
 
 
 def _seconds_after_boot(process: psutil.Process) -> float:

@@ -15,7 +15,7 @@ from local_stack.amqp import lets_in
 from local_stack.errors import PartFailed
 from local_stack.files import kept_secrets, write_private
 from local_stack.ports import INNER_PORTS, LOOPBACK, answers, free_port, require_free
-from local_stack.processes import ProcessRef, kill_all, spawn, stop_process, tail, working_in
+from local_stack.processes import ProcessRef, kill_all, spawn, stop_process, tail, with_children, working_in
 from local_stack.rabbitmq_programs import RabbitPrograms, find_programs
 from local_stack.waiting import wait_until
 
@@ -69,8 +69,12 @@ class LocalRabbit:
         programs = find_programs()
         self._write_configuration()
         ports = _NodePorts.choose()
-        self._start_epmd(programs, ports)
-        self._start_node(programs, ports)
+        try:
+            self._start_epmd(programs, ports)
+            self._start_node(programs, ports)
+        except BaseException:  # also an interrupt: who failed to start it will not stop it
+            self.stop()
+            raise
 
     def stop(self) -> None:
         """Stop the node in order, then its port mapper. Leaves no process, also after a crash of either."""
@@ -157,7 +161,6 @@ class LocalRabbit:
         node.save(self._node_ref)
         wait_until(lambda: self.ready() or not node.alive(), seconds=_START_SECONDS)
         if not (node.alive() and self.ready()):
-            self.stop()
             raise PartFailed(f"RabbitMQ did not start. The end of {self._output}:\n{tail(self._output)}")
 
     def _environment(self, ports: "_NodePorts") -> dict[str, str]:
@@ -195,7 +198,8 @@ class LocalRabbit:
         """Also those whose pid file was lost: a kill between start and note must not leave a node behind."""
         refs = filter(None, map(ProcessRef.load, (self._node_ref, self._epmd_ref)))
         noted = [process for ref in refs for process in ref.tree()]
-        return noted + [p for p in working_in(self.directory, names=_PROGRAMS) if p not in noted]
+        found = [member for p in working_in(self.directory, names=_PROGRAMS) for member in with_children(p)]
+        return list(dict.fromkeys([*noted, *found]))
 
     def _queue_names(self) -> bytes:
         files = self.directory.glob("data/*/quorum/*/names.dets")

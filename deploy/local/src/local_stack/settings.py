@@ -14,6 +14,7 @@ from local_stack.rabbitmq import LocalRabbit
 from local_stack.services import SERVICES
 
 AMQP_SETTING = "AMQP_URL"
+STRIPE_BASE_SETTING = "PAYMENTS_STRIPE_API_BASE"
 STRIPE_KEY_SETTING = "PAYMENTS_STRIPE_API_KEY"
 WEBHOOK_SECRETS_SETTING = "PAYMENTS_STRIPE_WEBHOOK_SECRETS"
 _DEFAULT_PORTS = {POSTGRES_PORT_SETTING: 25432, RABBIT_PORT_SETTING: 26672, STRIPE_PORT_SETTING: 8420}
@@ -34,6 +35,15 @@ def needs_rabbitmq(environment: Mapping[str, str]) -> bool:
     return not environment.get(AMQP_SETTING)
 
 
+def without_own_servers(environment: Mapping[str, str]) -> dict[str, str]:
+    """The user's environment without URLs of our own servers, which `local-stack env` may have put there."""
+    ports = (server_port(setting, environment) for setting in (POSTGRES_PORT_SETTING, RABBIT_PORT_SETTING))
+    ours = tuple(f"@{LOOPBACK}:{port}/" for port in ports)
+    urls = (AMQP_SETTING, *(service.database_setting for service in SERVICES))
+    own = {name for name in urls if any(address in environment.get(name, "") for address in ours)}
+    return {name: value for name, value in environment.items() if name not in own}
+
+
 def service_settings(
     environment: Mapping[str, str], *, postgres: LocalPostgres, rabbit: LocalRabbit, secrets_file: Path
 ) -> dict[str, str]:
@@ -44,7 +54,8 @@ def service_settings(
     ours = _addresses() | _databases(environment, postgres) | _stripe(environment, secrets_file)
     if needs_rabbitmq(environment):
         ours[AMQP_SETTING] = rabbit.url
-    return ours | {name: environment[name] for name in [*ours, AMQP_SETTING] if environment.get(name)}
+    given = {name: environment[name] for name in (*ours, AMQP_SETTING, STRIPE_KEY_SETTING) if environment.get(name)}
+    return ours | given
 
 
 def _addresses() -> dict[str, str]:
@@ -58,12 +69,17 @@ def _databases(environment: Mapping[str, str], postgres: LocalPostgres) -> dict[
 
 
 def _stripe(environment: Mapping[str, str], secrets_file: Path) -> dict[str, str]:
-    kept = kept_secrets(secrets_file, ["stripe_webhook_secret", "stripe_api_key"])
-    settings = {WEBHOOK_SECRETS_SETTING: f"whsec_{kept['stripe_webhook_secret']}"}
-    if environment.get(STRIPE_KEY_SETTING):
+    kept = kept_secrets(secrets_file, ["stripe_webhook_secret", "stripe_api_key", "internal_token"])
+    settings = {
+        WEBHOOK_SECRETS_SETTING: f"whsec_{kept['stripe_webhook_secret']}",
+        "PAYMENTS_INTERNAL_TOKEN": kept["internal_token"],
+    }
+    key = f"sk_test_{kept['stripe_api_key']}"
+    if environment.get(STRIPE_KEY_SETTING, key) != key:
         return settings  # a key of the user's own belongs to the real Stripe, or to the base set beside it
     base = f"http://{LOOPBACK}:{server_port(STRIPE_PORT_SETTING, environment)}"
     return settings | {
-        STRIPE_KEY_SETTING: f"sk_test_{kept['stripe_api_key']}",
-        "PAYMENTS_STRIPE_API_BASE": base,
+        STRIPE_KEY_SETTING: key,
+        STRIPE_BASE_SETTING: base,
+        "PAYMENTS_RECONCILE_EVERY_MINUTES": "0",  # localstripe lists the oldest first, and knows no disputes
     }

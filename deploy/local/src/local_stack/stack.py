@@ -28,6 +28,7 @@ from local_stack.settings import (
     needs_rabbitmq,
     server_port,
     service_settings,
+    without_own_servers,
 )
 from local_stack.supervisor import Supervisor
 from local_stack.waiting import wait_until
@@ -69,7 +70,7 @@ class Stack:
         say: Say = lambda _: None,
     ) -> None:
         self.directory = directory.resolve()
-        self.user_environment = environment
+        self.user_environment = without_own_servers(environment)
         self.logs = self.directory / "logs"
         self.postgres = LocalPostgres(self.directory / "postgres", self._port(POSTGRES_PORT_SETTING))
         self.rabbit = LocalRabbit(self.directory / "rabbitmq", self._port(RABBIT_PORT_SETTING))

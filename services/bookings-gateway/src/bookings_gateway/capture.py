@@ -26,12 +26,14 @@ log = structlog.get_logger(__name__)
 PAGE = 500
 _LOCK = 7_301_955_101
 _RECONNECT_SECONDS = 0.5
+_LONGEST_ID = 200
 _TYPES = {"I": "booking.created", "U": "booking.updated", "D": "booking.deleted"}
 
 CAPTURED = prometheus_client.Counter("captured_changes_total", "Changes of the legacy table turned into events")
 SET_ASIDE = prometheus_client.Counter("captured_changes_set_aside_total", "Changes no event could be made of")
 
-_TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(:key)")
+# The table is empty most of the time, and a plan made for that takes long when it is full.
+_TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(:key), set_config('plan_cache_mode', 'force_custom_plan', true)")
 # A statement of its own after the lock: its snapshot then sees what the last holder deleted. Within one booking a
 # later row cannot be visible before an earlier one, because its writer waited for the earlier commit.
 _NEXT = text(
@@ -48,6 +50,10 @@ _VERSIONS = text(
         SELECT sequence FROM event_log l WHERE l.subject = wanted.subject ORDER BY sequence DESC LIMIT 1
     ) newest
     """
+)
+# A row deleted and inserted anew under its id (an undo, a restore) has lost the user's id it once got.
+_WRITE_LINKS_AGAIN = text(
+    "UPDATE booking_user SET written = false WHERE written AND booking_id = ANY(CAST(:bookings AS text[]))"
 )
 _FORGET = text("DELETE FROM booking_change WHERE seq = ANY(CAST(:seqs AS bigint[]))")
 _SET_ASIDE = text(
@@ -71,7 +77,7 @@ class Capture:
 
     async def run(self, service: Service) -> None:
         """Capture until cancelled. An absent database is waited for."""
-        poll = AdaptivePoll(shortest=0.02, longest=0.25)
+        poll = AdaptivePoll(shortest=0.08, longest=0.25)  # for the legacy application; our own writers signal
         while True:
             try:
                 count = await self.capture_page(service.engine, service.source)
@@ -101,6 +107,8 @@ class Capture:
         await append(connection, source, news)
         if failed:
             await _set_aside(connection, failed)
+        inserted = [row["booking_id"] for row in rows if row["op"] == "I"]
+        await connection.execute(_WRITE_LINKS_AGAIN, {"bookings": inserted})
         await connection.execute(_FORGET, {"seqs": [row["seq"] for row in rows]})
         CAPTURED.inc(len(news))
 
@@ -120,6 +128,8 @@ class Capture:
         return news, failed
 
     def _event(self, row: RowMapping, sequence: int) -> NewEvent:
+        if not 1 <= len(row["booking_id"]) <= _LONGEST_ID:
+            raise ValueError("the booking's id is empty or too long to be an event's subject")
         snapshot = booking_snapshot(read_row(row["row"]), self.layout, currency=self.currency, zone=self.zone)
         return NewEvent(
             type=_TYPES[row["op"]],

@@ -10,10 +10,11 @@ from sqlalchemy import TextClause
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bookings_gateway import read_model
-from shared import contracts, inbox
+from shared import contracts
 from shared.consumer import Group
 from shared.contracts import BookingLinkSnapshot, PaymentSnapshot, UserSnapshot, UserTotalsSnapshot
 from shared.events import Event
+from shared.inbox import InboxHandler
 
 Row = dict[str, Any]
 
@@ -32,7 +33,7 @@ class Table:
     statement: TextClause
 
 
-class ReadModelHandler:
+class ReadModelHandler(InboxHandler):
     """Keeps the newest snapshot per aggregate, whatever order events come in."""
 
     def __init__(self, currency: str) -> None:
@@ -47,9 +48,6 @@ class ReadModelHandler:
     @property
     def types(self) -> frozenset[str]:
         return frozenset(self._tables)
-
-    async def claim(self, connection: AsyncConnection, events: Sequence[Event]) -> list[Event]:
-        return await inbox.claim(connection, events)
 
     async def apply(self, connection: AsyncConnection, group: Group) -> None:
         for table in dict.fromkeys(self._tables.values()):

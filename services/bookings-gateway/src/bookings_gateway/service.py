@@ -26,7 +26,13 @@ _REFERENCE_LENGTH = 11
 _ANSWERED_ONLY = frozenset(["customerName", "customerEmail", "user", "paymentStatus"])
 
 # The trigger hands the trace on to the event. Zone-less times in a body are the legacy server's own.
-_PREPARE = text("SELECT set_config('gateway.traceparent', :traceparent, true), set_config('TimeZone', :zone, true)")
+# A row the legacy application holds is not waited for long: those who wait would use up the connections of all others.
+_PREPARE = text(
+    """
+    SELECT set_config('gateway.traceparent', :traceparent, true), set_config('TimeZone', :zone, true),
+           set_config('lock_timeout', '3s', true)
+    """
+)
 
 # json_populate_record reads every type as PostgreSQL itself does; only the named columns are taken from it.
 _INSERT = """

@@ -5,7 +5,7 @@ is not written stays in a queue (the partial indexes ``…_due``). Writing twice
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -58,10 +58,13 @@ _PAYMENTS_WRITTEN = text(
     """
 )
 
+# Should this process freeze with legacy rows locked, the legacy application waits seconds for them, not a minute.
+_GIVE_UP_WHEN_FROZEN = text("SELECT set_config('idle_in_transaction_session_timeout', '5s', true)")
+
 # The rows that can be had now. The later statements of the transaction write to these alone, so none of them waits.
 _HOLD = """
     SELECT CAST(b.{id} AS text) AS id, lower(CAST(b.{status} AS text)) AS status FROM {table} b
-    WHERE b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[])) FOR UPDATE OF b SKIP LOCKED
+    WHERE b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[])) FOR NO KEY UPDATE OF b SKIP LOCKED
 """
 _EXISTING = """
     SELECT CAST(b.{id} AS text) FROM {table} b WHERE b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[]))
@@ -122,21 +125,32 @@ class WriteBack:
 
     async def write_due(self, engine: AsyncEngine) -> int:
         """Go once through everything due, in pages of a transaction each; return how many bookings were settled."""
-        links = await self._pages(engine, _DUE_LINKS, self._write_links)
-        payments = await self._pages(engine, _DUE_PAYMENTS, self._write_payments)
+        written = await self._write_all_payments(engine)
+        async for links in self._pages(engine, _DUE_LINKS, self._write_links):
+            # Between two pages of links, which an import brings by the hundred thousand, payments have their turn.
+            written += links + await self._write_all_payments(engine)
+        return written
+
+    async def _write_all_payments(self, engine: AsyncEngine) -> int:
+        payments = 0
+        async for settled in self._pages(engine, _DUE_PAYMENTS, self._write_payments):
+            payments += settled
         if payments:
             self.changed.set()
-        return links + payments
+        return payments
 
-    async def _pages(self, engine: AsyncEngine, due: TextClause, write: Write) -> int:
-        after, settled = "", 0
+    async def _pages(self, engine: AsyncEngine, due: TextClause, write: Write) -> AsyncIterator[int]:
+        after = ""
         while True:
+            settled = 0
             async with engine.begin() as connection:
+                await connection.execute(_GIVE_UP_WHEN_FROZEN)
                 rows = (await connection.execute(due, {"after": after, "page": _PAGE})).mappings().all()
                 if rows:
-                    settled += await write(connection, rows)
+                    settled = await write(connection, rows)
+            yield settled
             if len(rows) < _PAGE:
-                return settled
+                return
             after = rows[-1]["booking_id"]
 
     async def _write_links(self, connection: AsyncConnection, rows: Sequence[RowMapping]) -> int:

@@ -11,6 +11,7 @@ class Reason(StrEnum):
     SIGNATURE = "signature"
     TIMESTAMP = "timestamp"
     MALFORMED = "malformed"
+    INCOMPLETE = "incomplete"
 
 
 class DeliveryRefused(Exception):
@@ -40,3 +41,132 @@ class GroupFailed(Exception):
         super().__init__(f"{len(ids)} events: {cause!r}")
         self.ids = ids
         self.cause = cause
+
+
+class StripeAway(Exception):
+    """Stripe's API did not answer, or not now; what was asked for may or may not have happened."""
+
+    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class StripeRefused(Exception):
+    """Stripe's API answered no; nothing happened."""
+
+    def __init__(self, status: int, code: str | None, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class Refusal(Exception):
+    """A request of the internal API that is not done; says why, with the status and the facts of the answer."""
+
+    status = 409
+
+    def __init__(self, detail: str, **facts: object) -> None:
+        super().__init__(detail)
+        self.facts = facts
+
+
+class NoSuchPayment(Refusal):
+    """There is no payment of this id."""
+
+    status = 404
+
+    def __init__(self, payment_id: object) -> None:
+        super().__init__(f"There is no payment {payment_id}.")
+
+
+class NoSuchBooking(Refusal):
+    """No booking of this name has been heard of."""
+
+    status = 404
+
+    def __init__(self, booking: str) -> None:
+        super().__init__(f"There is no booking {booking}, or it has not been heard of yet.")
+
+
+class UnusableAmount(Refusal):
+    """An amount that is not positive, too large, or has more decimals than its currency."""
+
+    status = 422
+
+
+class RefundExceedsPayment(Refusal):
+    """More would be given back than is left."""
+
+    def __init__(self, amount: str, remaining: str, currency: str) -> None:
+        super().__init__(
+            f"{amount} {currency} is more than the {remaining} {currency} that can still be given back.",
+            remaining=remaining,
+            currency=currency,
+        )
+
+
+class NotRefundable(Refusal):
+    """A payment that cannot be refunded through Stripe."""
+
+
+class KeyReused(Refusal):
+    """An idempotency key that stood for another request before."""
+
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was used for a different request.")
+
+
+class NotManual(Refusal):
+    """Only a payment recorded by hand can be canceled by hand."""
+
+
+class NoStripeKey(Refusal):
+    """Stripe's API cannot be called."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("Refunds need PAYMENTS_STRIPE_API_KEY, and it is not set.")
+
+
+class AlreadyReconciling(Exception):
+    """Another run of reconcile is under way."""
+
+    def __init__(self) -> None:
+        super().__init__("another run of reconcile is under way")
+
+
+class UnusableCursor(Refusal):
+    """A page's cursor that no earlier page gave."""
+
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("This cursor is not one of ours: take `next` of the page before.")
+
+
+class Unauthorized(Refusal):
+    """No bearer token, or another."""
+
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__("This needs `Authorization: Bearer …` with the token the services share.")
+
+
+class NoInternalToken(Refusal):
+    """Nobody may call: there is no token to compare with."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("The internal API is closed: PAYMENTS_INTERNAL_TOKEN is not set.")
+
+
+class RefusedByStripe(Refusal):
+    """Stripe said no to a refund; the payment is as it was."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(f"Stripe refused the refund: {said}")

@@ -8,9 +8,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.contracts import Snapshot, read
+from shared.contracts import read
 from shared.contracts.base import BrokenContract
-from shared.contracts.payments import Minor
 from shared.events import Event
 from stats.errors import FutureTimestamp
 
@@ -19,12 +18,6 @@ from stats.errors import FutureTimestamp
 FUTURE = timedelta(days=1)
 
 Columns = dict[str, Any]
-
-
-class _Disputed(Snapshot):
-    """Added to payments after the first of them were recorded."""
-
-    disputed: Minor = 0
 
 
 def _booking(_: Event, snapshot: Any) -> Columns:  # noqa: ANN401 - the model depends on the type
@@ -36,14 +29,14 @@ def _booking(_: Event, snapshot: Any) -> Columns:  # noqa: ANN401 - the model de
     }
 
 
-def _payment(event: Event, snapshot: Any) -> Columns:  # noqa: ANN401
+def _payment(_: Event, snapshot: Any) -> Columns:  # noqa: ANN401
     return {
         "booking_id": snapshot.booking_id,
         "currency": snapshot.currency,
         "amount": snapshot.amount,
         "received": snapshot.received,
         "refunded": snapshot.refunded,
-        "disputed": _Disputed.model_validate(event.data).disputed,
+        "disputed": snapshot.disputed,
     }
 
 

@@ -36,10 +36,22 @@ KEEP_VARIANTS = text(
         last_seen_at = greatest(contact_variant.last_seen_at, excluded.last_seen_at)
     """
 )
+# Only those that decide what is shown: an office mailbox may have tens of thousands.
 VARIANTS = text(
     """
-    SELECT user_id, first_name, last_name, email_written, phone, company, first_seen_at, last_seen_at
-    FROM contact_variant WHERE user_id = ANY(CAST(:users AS uuid[]))
+    SELECT u.user_id, v.first_name, v.last_name, v.email_written, v.phone, v.company, v.first_seen_at, v.last_seen_at
+    FROM unnest(CAST(:users AS uuid[])) AS u (user_id)
+    CROSS JOIN LATERAL (
+        (SELECT * FROM contact_variant
+         WHERE user_id = u.user_id AND (first_name IS NOT NULL OR last_name IS NOT NULL)
+         ORDER BY first_seen_at, coalesce(first_name, ''), coalesce(last_name, '') LIMIT 1)
+        UNION ALL
+        (SELECT * FROM contact_variant WHERE user_id = u.user_id AND phone IS NOT NULL
+         ORDER BY last_seen_at DESC, phone DESC LIMIT 1)
+        UNION ALL
+        (SELECT * FROM contact_variant WHERE user_id = u.user_id AND company IS NOT NULL
+         ORDER BY last_seen_at DESC, company DESC LIMIT 1)
+    ) v
     """
 )
 UPDATE_USERS = text(

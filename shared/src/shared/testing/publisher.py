@@ -32,7 +32,7 @@ class InMemoryPublisher:
         self.sent.append(message)
         return None
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Nothing to close; publishing afterwards works, as with the broker's."""
 
 

@@ -1,19 +1,13 @@
-"""PaymentIntent, Charge and Refund as this service understands them, whatever API version wrote them.
+"""Stripe's objects as this service understands them, whatever API version wrote them.
 
-Every reference may be an id or an expanded object. Amounts are minor units, times unix seconds.
-https://docs.stripe.com/api/payment_intents/object, …/charges/object, …/refunds/object
+Amounts are minor units, times unix seconds, currencies upper-case ISO codes. ``None`` means: not shown.
+https://docs.stripe.com/api/payment_intents/object, …/charges/object, …/refunds/object, …/disputes/object,
+…/checkout/sessions/object
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, TypeGuard
-
-from payments.errors import UnreadableEvent
-
-_LATEST = 253_402_300_800  # the year 10000: beyond it a time cannot be a datetime
-_BOOKING_KEYS = ("bookingId", "booking_id", "bookingReference")
-_LONGEST_KEY = 200
+from typing import Literal
 
 
 class IntentStatus(StrEnum):
@@ -38,6 +32,41 @@ class RefundStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
+
+
+class DisputeStatus(StrEnum):
+    """``warning_*`` is an inquiry: a question that took no money."""
+
+    WARNING_NEEDS_RESPONSE = "warning_needs_response"
+    WARNING_UNDER_REVIEW = "warning_under_review"
+    WARNING_CLOSED = "warning_closed"
+    NEEDS_RESPONSE = "needs_response"
+    UNDER_REVIEW = "under_review"
+    APPEAL_NEEDS_RESPONSE = "appeal_needs_response"
+    APPEAL_UNDER_REVIEW = "appeal_under_review"
+    WON = "won"
+    LOST = "lost"
+    PREVENTED = "prevented"
+
+
+class SessionStatus(StrEnum):
+    OPEN = "open"
+    COMPLETE = "complete"
+    EXPIRED = "expired"
+
+
+class SessionPayment(StrEnum):
+    PAID = "paid"
+    UNPAID = "unpaid"
+    NO_PAYMENT_REQUIRED = "no_payment_required"
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Signed minor units of a currency of their own: fees and settlements are in the account's, not the customer's."""
+
+    minor: int
+    currency: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +98,11 @@ class Charge:
     amount_captured: int
     amount_refunded: int
     payment_intent: str | None
+    balance_transaction: str | None
+    fee: Amount | None
     method: str | None
+    card_brand: str | None
+    card_last4: str | None
     booking_keys: tuple[str, ...]
     created: int
     kind: Literal["charge"] = "charge"
@@ -90,139 +123,45 @@ class Refund:
     kind: Literal["refund"] = "refund"
 
 
-StripeObject = PaymentIntent | Charge | Refund
-Raw = Mapping[str, Any]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """A chargeback or an inquiry. ``movements`` are what the account lost and got back, negative when lost."""
+
+    id: str
+    status: DisputeStatus
+    currency: str
+    amount: int
+    charge: str | None
+    payment_intent: str | None
+    movements: tuple[Amount, ...] | None
+    reason: str | None
+    created: int
+    kind: Literal["dispute"] = "dispute"
 
 
-def read_object(raw: Raw, *, seen: int) -> StripeObject:
-    """Return the object inside an event created at ``seen``, by its own ``object`` field, not the event's name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckoutSession:
+    """A visit to Stripe's checkout page. ``failed_at`` is known from an event's name alone: the object says unpaid.
 
-    Raises :class:`UnreadableEvent` where a guess would be needed.
+    ``takes_payment`` is false where a method is set up or a subscription begins: those pay by intents of their own.
     """
-    reader = _READERS.get(str(raw.get("object")))
-    if reader is None:
-        raise UnreadableEvent(f"no reader for object {raw.get('object')!r}")
-    try:
-        return reader(raw, seen)
-    except ValueError as error:  # a status this version does not know
-        raise UnreadableEvent(str(error)) from None
+
+    id: str
+    status: SessionStatus
+    payment_status: SessionPayment
+    takes_payment: bool
+    currency: str | None
+    amount: int
+    payment_intent: str | None
+    failed_at: int | None
+    booking_keys: tuple[str, ...]
+    created: int
+    kind: Literal["checkout_session"] = "checkout_session"
+
+    @property
+    def is_settled(self) -> bool:
+        """Paid, or free."""
+        return self.payment_status is not SessionPayment.UNPAID
 
 
-def _payment_intent(raw: Raw, seen: int) -> PaymentIntent:
-    status = IntentStatus(str(raw.get("status")))
-    amount = _minor(raw, "amount")
-    return PaymentIntent(
-        id=_own_id(raw),
-        status=status,
-        currency=_currency(raw),
-        amount=amount,
-        amount_received=_minor(raw, "amount_received", amount if status is IntentStatus.SUCCEEDED else 0),
-        attempt_failed=status is IntentStatus.REQUIRES_PAYMENT_METHOD and raw.get("last_payment_error") is not None,
-        latest_charge=_reference(raw, "latest_charge"),
-        method=_method(raw.get("latest_charge")) or _only_method(raw),
-        booking_keys=_booking_keys(raw),
-        created=_created(raw, seen),
-    )
-
-
-def _charge(raw: Raw, seen: int) -> Charge:
-    status = ChargeStatus(str(raw.get("status")))
-    amount = _minor(raw, "amount")
-    captured = status is ChargeStatus.SUCCEEDED and raw.get("captured") is not False
-    return Charge(
-        id=_own_id(raw),
-        status=status,
-        captured=captured,
-        currency=_currency(raw),
-        amount=amount,
-        amount_captured=_minor(raw, "amount_captured", amount) if captured else 0,
-        amount_refunded=_minor(raw, "amount_refunded", 0),
-        payment_intent=_reference(raw, "payment_intent"),
-        method=_method(raw),
-        booking_keys=_booking_keys(raw),
-        created=_created(raw, seen),
-    )
-
-
-def _refund(raw: Raw, seen: int) -> Refund:
-    return Refund(
-        id=_own_id(raw),
-        status=RefundStatus(str(raw.get("status") or RefundStatus.PENDING)),
-        currency=_currency(raw),
-        amount=_minor(raw, "amount"),
-        charge=_reference(raw, "charge"),
-        payment_intent=_reference(raw, "payment_intent"),
-        reason=_word(raw.get("reason")),
-        created=_created(raw, seen),
-    )
-
-
-_READERS: Mapping[str, Callable[[Raw, int], StripeObject]] = {
-    "payment_intent": _payment_intent,
-    "charge": _charge,
-    "refund": _refund,
-}
-
-
-def _own_id(raw: Raw) -> str:
-    id_ = _word(raw.get("id"))
-    if id_ is None:
-        raise UnreadableEvent("the object has no usable id")
-    return id_
-
-
-def _reference(raw: Raw, name: str) -> str | None:
-    value = raw.get(name)
-    id_ = _word(value.get("id") if isinstance(value, Mapping) else value)
-    if value is not None and id_ is None:
-        raise UnreadableEvent(f"{name} is neither an id nor an object")
-    return id_
-
-
-def _word(value: object) -> str | None:
-    """Return a value that can stand in a text column and be somebody's key, else nothing."""
-    usable = isinstance(value, str) and value.strip() and value.isprintable() and len(value) <= _LONGEST_KEY
-    return str(value).strip() if usable else None
-
-
-def _minor(raw: Raw, name: str, default: int | None = None) -> int:
-    value = raw.get(name)
-    if value is None and default is not None:
-        return default
-    if not _is_whole(value) or not 0 <= value < 2**63:
-        raise UnreadableEvent(f"{name} is no amount in minor units")
-    return value
-
-
-def _created(raw: Raw, seen: int) -> int:
-    value = raw.get("created")
-    return value if _is_whole(value) and 0 <= value < _LATEST else seen
-
-
-def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _currency(raw: Raw) -> str:
-    value = raw.get("currency")
-    if not isinstance(value, str) or len(value) != 3 or not value.isascii() or not value.isalpha():
-        raise UnreadableEvent("currency is no ISO code")
-    return value.upper()
-
-
-def _method(charge: object) -> str | None:
-    details = charge.get("payment_method_details") if isinstance(charge, Mapping) else None
-    return _word(details.get("type")) if isinstance(details, Mapping) else None
-
-
-def _only_method(intent: Raw) -> str | None:
-    types = intent.get("payment_method_types")
-    return _word(types[0]) if isinstance(types, list) and len(types) == 1 else None
-
-
-def _booking_keys(raw: Raw) -> tuple[str, ...]:
-    """What may name the booking, best first: metadata, then ``client_reference_id``."""
-    metadata = raw.get("metadata")
-    named = [metadata.get(name) for name in _BOOKING_KEYS] if isinstance(metadata, Mapping) else []
-    words = [_word(value) for value in (*named, raw.get("client_reference_id"))]
-    return tuple(dict.fromkeys(word for word in words if word))
+StripeObject = PaymentIntent | Charge | Refund | Dispute | CheckoutSession

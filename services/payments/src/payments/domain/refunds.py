@@ -36,23 +36,34 @@ class SeenRefund:
         return self.refund.created <= moment and not came_back
 
 
-def refunded_total(charges: Sequence[SeenCharge], refunds: Sequence[SeenRefund]) -> int:
-    """Return the minor units given back over all charges of a payment; not capped when no charge is known."""
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """Minor units given back; ``unexplained`` are the charges that show more than their known refunds."""
+
+    total: int
+    unexplained: tuple[str, ...] = ()
+
+
+def refunded(charges: Sequence[SeenCharge], refunds: Sequence[SeenRefund]) -> Refunded:
+    """Return what was given back over all charges of a payment; not capped when no captured charge is known."""
     real = [seen for seen in refunds if seen.refund.reason != _RELEASE]
     captured = sorted((seen for seen in charges if seen.charge.captured), key=lambda seen: seen.charge.id)
     if not captured:
-        return sum(seen.refund.amount for seen in real if seen.is_live)
+        return Refunded(sum(seen.refund.amount for seen in real if seen.is_live))
     ids = {seen.charge.id for seen in captured}
     elsewhere = [seen for seen in real if seen.refund.charge not in ids]  # one charge is the rule: the first takes them
     total = 0
+    unexplained = []
     for position, seen in enumerate(captured):
         own = [refund for refund in real if refund.refund.charge == seen.charge.id]
-        total += _of_charge(seen, own if position else own + elsewhere)
-    return total
+        known, provisional = _of_charge(seen, own if position else own + elsewhere)
+        total += min(known + provisional, seen.charge.amount_captured)
+        unexplained += [seen.charge.id] if provisional else []
+    return Refunded(total, tuple(unexplained))
 
 
-def _of_charge(seen: SeenCharge, refunds: Sequence[SeenRefund]) -> int:
-    """Known refunds, and provisionally what the charge shows beyond those that counted when it was seen.
+def _of_charge(seen: SeenCharge, refunds: Sequence[SeenRefund]) -> tuple[int, int]:
+    """Return known refunds, and provisionally what the charge shows beyond those that counted when it was seen.
 
     After a partial capture the released rest may stand in ``amount_refunded``: never taken, so never given back.
     """
@@ -60,5 +71,4 @@ def _of_charge(seen: SeenCharge, refunds: Sequence[SeenRefund]) -> int:
     known = sum(refund.refund.amount for refund in refunds if refund.is_live)
     counted = sum(refund.refund.amount for refund in refunds if refund.was_live_at(seen.seen))
     released = charge.amount - charge.amount_captured
-    provisional = max(0, charge.amount_refunded - released - counted)
-    return min(known + provisional, charge.amount_captured)
+    return known, max(0, charge.amount_refunded - released - counted)

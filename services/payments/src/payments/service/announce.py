@@ -1,9 +1,12 @@
 """What the world is told of a payment: its snapshot, when it changed."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from payments import models
 from payments.domain.payment import PaymentState, PaymentStatus
 from payments.models import Payment
 from shared.contracts import PaymentSnapshot
@@ -18,15 +21,51 @@ class Cause:
     traceparent: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Bookings:
+    """What is known of bookings: which one a key names, and whose it is."""
+
+    by_key: Mapping[str, str] = field(default_factory=dict)
+    users: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    async def load(
+        cls, connection: AsyncConnection, keys: Iterable[str], *, also: Iterable[str | None] = ()
+    ) -> "Bookings":
+        """Read what is known by these keys, and of the bookings ``also`` named. Hold the matching lock."""
+        by_key = await models.bookings_by_key(connection, keys)
+        bookings = {*by_key.values(), *(booking for booking in also if booking)}
+        return cls(by_key, await models.users_by_booking(connection, bookings) if bookings else {})
+
+    def of(self, payment: Payment, state: PaymentState) -> str | None:
+        """Return the payment's booking: as decided by hand, else what the best of its keys names, of those known."""
+        if payment.matched_by_hand:
+            return payment.booking_id
+        return next((self.by_key[key] for key in state.booking_keys if key in self.by_key), None)
+
+    def user_of(self, booking_id: str | None) -> str | None:
+        """Return whose a booking is, if that is known."""
+        return None if booking_id is None else self.users.get(booking_id)
+
+
+def matched(
+    payment: Payment, state: PaymentState, *, bookings: Bookings, cause: Cause
+) -> tuple[Payment, list[NewEvent]]:
+    """Return :func:`change` with the booking and user that are the payment's by what is known."""
+    booking_id = bookings.of(payment, state)
+    return change(payment, state, booking_id=booking_id, user_id=bookings.user_of(booking_id), cause=cause)
+
+
 def change(
-    payment: Payment, state: PaymentState, *, booking_id: str | None, cause: Cause
+    payment: Payment, state: PaymentState, *, booking_id: str | None, user_id: str | None, cause: Cause
 ) -> tuple[Payment, list[NewEvent]]:
     """Return the payment as it is now, and the event that tells of it if its snapshot changed.
 
     A payment somebody merely began, or of which only a refund is known, is no news.
     """
-    now = replace(payment, state=state, booking_id=booking_id)
-    if state.status is PaymentStatus.CREATED or (payment.sequence and _snapshot(now) == _snapshot(payment)):
+    now = replace(payment, state=state, booking_id=booking_id, user_id=user_id)
+    told = snapshot(now)
+    if state.status is PaymentStatus.CREATED or (payment.sequence and told == snapshot(payment)):
         return now, []
     now = replace(now, sequence=payment.sequence + 1, changed_at=cause.time)
     event = NewEvent(
@@ -34,41 +73,54 @@ def change(
         subject=str(payment.id),
         sequence=now.sequence,
         time=cause.time,
-        data=PaymentSnapshot.model_validate(_snapshot(now)),
+        data=PaymentSnapshot.model_validate(told),
         traceparent=cause.traceparent,
     )
     return now, [event]
 
 
-def booking_of(state: PaymentState, bookings: Mapping[str, str]) -> str | None:
-    """Return the booking the best of the payment's keys names, of those known."""
-    return next((bookings[key] for key in state.booking_keys if key in bookings), None)
-
-
 def _event_type(before: Payment, after: PaymentState) -> str:
-    """What changed; when neither status nor refunds did (a booking was found), what the payment is."""
+    """What changed; when neither status nor money given back did (a booking was found), what the payment is."""
     if before.state is None or not before.sequence or before.state.status is not after.status:
         return f"payment.{after.status}"
-    if after.refunded or before.state.refunded != after.refunded:
+    if before.state.refunded != after.refunded:
         return "payment.refunded"
-    return f"payment.{after.status}"
+    if _disputes(before.state) != _disputes(after):
+        return "payment.disputed"
+    if after.refunded:
+        return "payment.refunded"
+    return "payment.disputed" if any(_disputes(after)) else f"payment.{after.status}"
 
 
-def _snapshot(payment: Payment) -> dict[str, object] | None:
+def _disputes(state: PaymentState) -> tuple[int, int]:
+    return state.disputed, state.open_disputes
+
+
+def snapshot(payment: Payment) -> dict[str, object] | None:
+    """Return what the contract says of a payment; ``None`` while nothing is known of it."""
     state = payment.state
     if state is None:
         return None
     return {
         "payment_id": str(payment.id),
         "booking_id": payment.booking_id,
+        "user_id": payment.user_id,
         "status": state.status.value,
         "currency": state.currency,
         "amount": state.amount,
         "received": state.received,
         "refunded": state.refunded,
+        "disputed": state.disputed,
+        "net": state.net,
+        "open_disputes": state.open_disputes,
+        "fee": state.fee.minor if state.fee else None,
+        "fee_currency": state.fee.currency if state.fee else None,
         "method": state.method,
+        "card_brand": state.card_brand,
+        "card_last4": state.card_last4,
         "stripe_payment_intent_id": state.payment_intent,
         "stripe_charge_id": state.charge,
+        "stripe_checkout_session_id": state.checkout_session,
         "paid_at": state.paid_at,
         "created_at": state.created_at,
         "migrated": payment.migrated,

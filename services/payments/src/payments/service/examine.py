@@ -1,4 +1,4 @@
-"""Look into one stored event: is it ours, is its type handled, which object version does it carry. Pure."""
+"""Look into one stored event: is it ours, is its type handled, what does it show. Pure."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from payments.domain.objects import read_object
-from payments.domain.versions import Version
+from payments.domain import fields
 from payments.errors import UnreadableEvent
+from payments.service.shown import Shown, shown_in
 
 # The state comes from the object inside, so one reader serves all types of one object.
 # https://docs.stripe.com/api/events/types
@@ -34,9 +34,18 @@ HANDLED = frozenset(
         "refund.updated",
         "refund.failed",
         "charge.refund.updated",
+        "charge.dispute.created",
+        "charge.dispute.updated",
+        "charge.dispute.funds_withdrawn",
+        "charge.dispute.funds_reinstated",
+        "charge.dispute.closed",
+        "checkout.session.completed",
+        "checkout.session.async_payment_succeeded",
+        "checkout.session.async_payment_failed",
+        "checkout.session.expired",
     }
 )
-_LATEST = 253_402_300_800
+_THIN = "v2.core.event"
 
 
 class State(StrEnum):
@@ -70,11 +79,11 @@ class Stored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
-    """A stored event and what is to become of it; ``version`` is there when it is to be applied."""
+    """A stored event and what is to become of it; ``shown`` is there when it is to be applied."""
 
     stored: Stored
     state: State
-    version: Version | None = None
+    shown: Sequence[Shown] = ()
     error: str | None = None
     envelope: Mapping[str, Any] = field(default_factory=dict)
 
@@ -82,33 +91,33 @@ class Examined:
         """Return what is written to the row; a failed one is tried again after its pause, while there is one."""
         failed = self.state is State.FAILED
         attempts = self.stored.attempts + failed
-        created = _seconds(self.envelope.get("created"))
+        created = self.envelope.get("created")
         return {
             "id": self.stored.id,
             "state": self.state,
             "error": self.error,
             "attempts": attempts,
             "pause": backoff[attempts - 1] if failed and attempts <= len(backoff) else None,
-            "created": None if created is None else datetime.fromtimestamp(created, UTC),
+            "created": datetime.fromtimestamp(created, UTC) if fields.is_second(created) else None,
             "api_version": _text(self.envelope.get("api_version")),
             "livemode": self.envelope.get("livemode") is True,
             "account": _text(self.envelope.get("account")),
-            "object_id": self.version.object.id if self.version else None,
+            "object_id": self.shown[0].version.object.id if self.shown else None,
         }
 
 
 def examine(stored: Stored, expected: Expected) -> Examined:
     """Decide what is to become of a stored event; never raises for what is in it."""
     envelope: Mapping[str, Any] = json.loads(stored.body)  # accepted only as a JSON object
-    if stored.type not in HANDLED:
+    if stored.type not in HANDLED or envelope.get("object") == _THIN:
         return Examined(stored=stored, state=State.IGNORED, envelope=envelope)
     if foreign := _foreign(envelope, expected):
         return Examined(stored=stored, state=State.QUARANTINED, error=foreign, envelope=envelope)
     try:
-        version = _version(stored.id, envelope)
+        shown = shown_in(stored.id, stored.type, envelope)
     except UnreadableEvent as error:
         return Examined(stored=stored, state=State.FAILED, error=f"UnreadableEvent: {error}", envelope=envelope)
-    return Examined(stored=stored, state=State.PROCESSED, version=version, envelope=envelope)
+    return Examined(stored=stored, state=State.PROCESSED, shown=shown, envelope=envelope)
 
 
 def _foreign(envelope: Mapping[str, Any], expected: Expected) -> str | None:
@@ -118,19 +127,6 @@ def _foreign(envelope: Mapping[str, Any], expected: Expected) -> str | None:
     if account is not None and account != expected.account:
         return "the event is of another account"
     return None
-
-
-def _version(event_id: str, envelope: Mapping[str, Any]) -> Version:
-    seen = _seconds(envelope.get("created"))
-    data = envelope.get("data")
-    item = data.get("object") if isinstance(data, Mapping) else None
-    if seen is None or not isinstance(item, Mapping):
-        raise UnreadableEvent("the event has no creation time or no object")
-    return Version(read_object(item, seen=seen), seen, event_id)
-
-
-def _seconds(value: object) -> int | None:
-    return value if isinstance(value, int) and 0 <= value < _LATEST else None
 
 
 def _text(value: object) -> str | None:

@@ -49,7 +49,8 @@ class GroupCommit(Generic[T]):
         await waiting.done
 
     async def run(self) -> None:
-        """Write until cancelled; whoever still waits then is told that nothing was stored."""
+        """Write until cancelled; whoever still waits then is told that nothing was stored. May be run again."""
+        self._ended = False
         try:
             while True:
                 await self._arrived.wait()

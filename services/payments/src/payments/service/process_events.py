@@ -13,7 +13,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments import metrics
-from payments.domain.versions import Version
 from payments.errors import GroupFailed
 from payments.service.announce import Cause
 from payments.service.examine import Examined, Expected, State, Stored, examine
@@ -114,13 +113,13 @@ class EventProcessor:
 
     async def _apply(self, connection: AsyncConnection, examined: Sequence[Examined]) -> None:
         """Apply the readable ones, oldest first: fewer snapshots that are news only until the next event."""
-        versions = [(each.version, each) for each in examined if each.version]
-        if not versions:
+        readable = [each for each in examined if each.shown]
+        if not readable:
             return
-        ledger = await Ledger.load(connection, [version.object for version, _ in versions])
-        for version, each in sorted(versions, key=lambda pair: _order(pair[0])):
-            time = datetime.fromtimestamp(version.seen, UTC)
-            ledger.apply(version, Cause(time, each.stored.traceparent))
+        ledger = await Ledger.load(connection, [shown for each in readable for shown in each.shown])
+        for each in sorted(readable, key=_order):
+            time = datetime.fromtimestamp(each.shown[0].version.seen, UTC)
+            ledger.apply(each.shown, Cause(time, each.stored.traceparent))
         await ledger.save(connection)
         await event_log.append(connection, self._source, ledger.news)
 
@@ -139,5 +138,5 @@ class EventProcessor:
         log.error("stripe_event_failed", stripe_event_id=id_, error=type(cause).__name__)
 
 
-def _order(version: Version) -> tuple[int, str]:
-    return version.seen, version.event_id
+def _order(each: Examined) -> tuple[int, str]:
+    return each.shown[0].version.seen, each.stored.id

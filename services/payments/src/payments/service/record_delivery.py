@@ -4,10 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments import metrics
 from payments.errors import DeliveryRefused, Reason
@@ -31,10 +33,17 @@ _STORE = text(
         SELECT event_id, type, received_at, received_at, traceparent FROM delivery ORDER BY event_id
         ON CONFLICT (id) DO NOTHING
     )
-    INSERT INTO stripe_delivery (event_id, received_at, headers, body)
-    SELECT event_id, received_at, headers, body FROM delivery ORDER BY position
+    INSERT INTO stripe_delivery (event_id, received_at, headers, body, source)
+    SELECT event_id, received_at, headers, body, :source FROM delivery ORDER BY position
     """
 )
+
+
+class Source(StrEnum):
+    """Who brought a delivery: Stripe, or our own asking for what it did not bring."""
+
+    WEBHOOK = "webhook"
+    RECONCILE = "reconcile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,7 @@ class Delivery:
             event_id=_name(event, "id"),
             type=_name(event, "type"),
             received_at=datetime.now(UTC),
-            headers=json.dumps([[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]),
+            headers=to_json([[name.decode("latin-1"), value.decode("latin-1")] for name, value in headers]).decode(),
             body=body,
             traceparent=child_traceparent(None),
         )
@@ -66,7 +75,7 @@ class DeliveryRecorder:
     """Stores deliveries, the concurrent ones together."""
 
     def __init__(self, engine: AsyncEngine, stored: Signal) -> None:
-        self._engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._stored = stored
         self._groups = GroupCommit(self._write)
 
@@ -79,20 +88,29 @@ class DeliveryRecorder:
         await self._groups.run()
 
     async def _write(self, deliveries: Sequence[Delivery]) -> None:
-        async with self._engine.begin() as connection:
-            await connection.execute(
-                _STORE,
-                {
-                    "ids": [delivery.event_id for delivery in deliveries],
-                    "types": [delivery.type for delivery in deliveries],
-                    "times": [delivery.received_at for delivery in deliveries],
-                    "headers": [delivery.headers for delivery in deliveries],
-                    "bodies": [delivery.body for delivery in deliveries],
-                    "traceparents": [delivery.traceparent for delivery in deliveries],
-                },
-            )
+        """One statement is one transaction by itself: no BEGIN and COMMIT, one round trip for a group."""
+        async with self._autocommit.connect() as connection:
+            await store(connection, deliveries)
         self._stored.set()
         metrics.DELIVERY_GROUP.observe(len(deliveries))
+
+
+async def store(
+    connection: AsyncConnection, deliveries: Sequence[Delivery], *, source: Source = Source.WEBHOOK
+) -> None:
+    """Store deliveries and make events met for the first time due; the caller commits."""
+    await connection.execute(
+        _STORE,
+        {
+            "ids": [delivery.event_id for delivery in deliveries],
+            "types": [delivery.type for delivery in deliveries],
+            "times": [delivery.received_at for delivery in deliveries],
+            "headers": [delivery.headers for delivery in deliveries],
+            "bodies": [delivery.body for delivery in deliveries],
+            "traceparents": [delivery.traceparent for delivery in deliveries],
+            "source": source,
+        },
+    )
 
 
 def _refuse_constant(name: str) -> None:

@@ -1,4 +1,5 @@
--- One line per event of the slice; what else it says is in the journal. A line whose booking is not linked yet waits without a user.
+-- One line per event of the slice; what else it says is in the journal. A line whose booking is not linked yet waits
+-- without a user.
 WITH added AS (
     INSERT INTO activity (user_id, time, event_id, kind, booking_id)
     SELECT CASE WHEN j.booking_id IS NULL THEN j.user_id ELSE f.user_id END, j.time, j.event_id, j.type, j.booking_id

@@ -47,8 +47,20 @@ STATEMENTS = [
     )
     """,
     "CREATE INDEX stripe_delivery_event_id ON stripe_delivery (event_id, id)",
+    # stripe_event_decision: what operators decided about stored events; only added to.
+    """
+    CREATE TABLE stripe_event_decision (
+        id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        event_id    text NOT NULL,
+        action      text NOT NULL CHECK (action IN ('retry', 'ignore')),
+        reason      text,
+        decided_by  text NOT NULL,
+        decided_at  timestamptz NOT NULL DEFAULT now()
+    )
+    """,
+    "CREATE INDEX stripe_event_decision_event_id ON stripe_event_decision (event_id, id)",
     # stripe_object: what is kept of all versions of one object. A row may be a mere name, locked before it is seen.
-    # waits_for: the charge a refund has to learn its payment from.
+    # waits_for: the charge a refund or dispute has to learn its payment from.
     """
     CREATE TABLE stripe_object (
         id          text PRIMARY KEY,
@@ -64,16 +76,25 @@ STATEMENTS = [
         id                        uuid PRIMARY KEY,
         sequence                  bigint NOT NULL DEFAULT 0,
         booking_id                text,
+        user_id                   text,
         booking_keys              text[] NOT NULL DEFAULT '{}',
         stripe_payment_intent_id  text UNIQUE,
         stripe_charge_id          text,
+        stripe_checkout_session_id text,
         status                    text NOT NULL DEFAULT 'created'
                                   CHECK (status IN ('created', 'pending', 'succeeded', 'failed', 'canceled')),
         currency                  text,
         amount                    bigint NOT NULL DEFAULT 0 CHECK (amount >= 0),
         received                  bigint NOT NULL DEFAULT 0 CHECK (received >= 0),
         refunded                  bigint NOT NULL DEFAULT 0 CHECK (refunded >= 0),
+        disputed                  bigint NOT NULL DEFAULT 0 CHECK (disputed >= 0),
+        net                       bigint NOT NULL GENERATED ALWAYS AS (received - refunded - disputed) STORED,
+        open_disputes             integer NOT NULL DEFAULT 0,
+        fee                       bigint,
+        fee_currency              text,
         method                    text,
+        card_brand                text,
+        card_last4                text,
         paid_at                   timestamptz,
         created_at                timestamptz,
         changed_at                timestamptz,
@@ -95,6 +116,32 @@ STATEMENTS = [
            kept #>> '{newest,event_id}' AS event_id
     FROM stripe_object WHERE kept #>> '{newest,object,kind}' = 'refund'
     """,
+    """
+    CREATE VIEW dispute AS
+    SELECT id, payment_id,
+           kept #>> '{newest,object,charge}' AS stripe_charge_id,
+           CAST(kept #>> '{newest,object,amount}' AS bigint) AS amount,
+           kept #>> '{newest,object,currency}' AS currency,
+           kept #>> '{newest,object,status}' AS status,
+           kept #>> '{newest,object,reason}' AS reason,
+           kept #> '{newest,object,movements}' AS movements,
+           to_timestamp(CAST(kept #>> '{newest,seen}' AS bigint)) AS event_created,
+           kept #>> '{newest,event_id}' AS event_id
+    FROM stripe_object WHERE kept #>> '{newest,object,kind}' = 'dispute'
+    """,
+    # fetch_request: objects to be read from Stripe's API, because what events said is not enough. Due while done_at
+    # is null. kind is the object's, or 'refunds' for all refunds of a charge.
+    """
+    CREATE TABLE fetch_request (
+        object_id     text NOT NULL,
+        kind          text NOT NULL,
+        reason        text NOT NULL,
+        requested_at  timestamptz NOT NULL,
+        done_at       timestamptz,
+        PRIMARY KEY (object_id, kind)
+    )
+    """,
+    "CREATE INDEX fetch_request_due ON fetch_request (requested_at) WHERE done_at IS NULL",
     # booking_key: every name under which a booking was ever known (its id, its reference, the PaymentIntent it
     # stored). Only added to, so what a payment matches does not depend on the order of booking events.
     """
@@ -102,6 +149,14 @@ STATEMENTS = [
         key         text NOT NULL,
         booking_id  text NOT NULL,
         PRIMARY KEY (key, booking_id)
+    )
+    """,
+    # booking_link: whose a booking is, by the highest sequence heard of.
+    """
+    CREATE TABLE booking_link (
+        booking_id  text PRIMARY KEY,
+        user_id     text NOT NULL,
+        sequence    bigint NOT NULL
     )
     """,
 ]

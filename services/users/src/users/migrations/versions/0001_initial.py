@@ -39,6 +39,8 @@ STATEMENTS = [
         UNIQUE NULLS NOT DISTINCT (user_id, first_name, last_name, email_written, phone, company)
     )
     """,
+    "CREATE INDEX contact_variant_first ON contact_variant (user_id, first_seen_at)",
+    "CREATE INDEX contact_variant_last ON contact_variant (user_id, last_seen_at)",
     """
     CREATE TABLE booking_link (
         booking_id        text PRIMARY KEY,

@@ -1,0 +1,176 @@
+"""How fast webhooks are accepted, durably, and become published events, beside bare commits of the same PostgreSQL."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from time import perf_counter, time
+from timeit import timeit
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import psutil
+
+from benchmarks.infrastructure import Infrastructure
+from benchmarks.table import Result as Outcome
+from benchmarks.table import Row, Target
+from local_stack.ports import free_port
+from payments.service.record_delivery import Delivery
+from payments.stripe_gateway import verify
+from support import stripe_payloads as stripe
+from support.stripe_payloads import SECRET
+from support.waiting import eventually
+
+CONNECTIONS = 16
+REQUESTS = 15_000
+_INSERT = """
+    INSERT INTO stripe_delivery (event_id, received_at, headers, body) VALUES ($1, $2, $3, $4)
+"""
+
+
+async def measure(infrastructure: Infrastructure) -> Outcome:
+    """Return rates of accepting alone and together with processing, latencies, and the floor of bare commits."""
+    floor = await bare_commits(await infrastructure.databases.create("payments"))
+    alone = await accepted(infrastructure, "accept")
+    whole = await accepted(infrastructure, "whole")
+    rows = [
+        Row(f"bare asyncpg, {CONNECTIONS} connections, one row and one commit each", floor),
+        Row(
+            f"accept: signed, {CONNECTIONS} connections, durable",
+            alone.rate,
+            floor,
+            Target(at_least=3_000, of_floor=0.6),
+        ),
+        Row("accept: half of all answered within", alone.percentile(50), unit="ms"),
+        Row("accept: 99 % of all answered within", alone.percentile(99), target=Target(at_most=20), unit="ms"),
+        Row("accept, while the same process also processes and publishes", whole.rate, floor),
+        Row("… 99 % of all answered within", whole.percentile(99), unit="ms"),
+        Row("accepted → published (first request to last confirm)", whole.published, floor, Target(at_least=3_000)),
+        Row("CPU per delivery, accept alone", alone.cpu, unit="µs"),
+        *(Row(f"… of which {name}", cost, unit="µs") for name, cost in costs().items()),
+        Row("CPU per event, accepted, processed and published", whole.cpu, unit="µs"),
+    ]
+    return Outcome(rows)
+
+
+class Result:
+    """What the client saw, and what the server spent."""
+
+    def __init__(self, told: dict[str, Any], published: float, cpu: float) -> None:
+        self.rate = len(told["latencies"]) / told["seconds"]
+        self._latencies = told["latencies"]
+        self.published = published
+        self.cpu = cpu * 1e6
+
+    def percentile(self, share: int) -> float:
+        """Return milliseconds."""
+        return float(self._latencies[len(self._latencies) * share // 100] * 1000)
+
+
+async def bare_commits(url: str) -> float:
+    """Insert the same row from a bare pool, each in a transaction of its own."""
+    body = json.dumps(stripe.event("payment_intent.succeeded", stripe.payment_intent()), indent=2).encode()
+    async with asyncpg.create_pool(url, min_size=CONNECTIONS, max_size=CONNECTIONS) as pool:
+        now, names = datetime.now(UTC), iter([uuid4().hex for _ in range(REQUESTS)])
+
+        async def insert() -> None:
+            async with pool.acquire() as connection:
+                for name in names:
+                    await connection.execute(_INSERT, name, now, "[]", body)
+
+        started = perf_counter()
+        await asyncio.gather(*(insert() for _ in range(CONNECTIONS)))
+        return REQUESTS / (perf_counter() - started)
+
+
+async def accepted(infrastructure: Infrastructure, mode: str) -> Result:
+    """Run the service in a process of its own and post to it from another."""
+    url = await infrastructure.databases.create("payments")
+    async with server(url, await infrastructure.amqp_url(), mode) as (port, process):
+        await post(port, 500)
+        await drained(url, mode)
+        before = cpu_seconds(process.pid)
+        started = perf_counter()
+        told = await post(port, REQUESTS)
+        await drained(url, mode)
+        published = REQUESTS / (perf_counter() - started)
+        return Result(told, published, (cpu_seconds(process.pid) - before) / REQUESTS)
+
+
+def costs() -> dict[str, float]:
+    """Microseconds of the two steps that are ours; the rest is HTTP, the group's transaction and the event loop."""
+    signed = stripe.sign(stripe.event("payment_intent.succeeded", stripe.payment_intent()))
+    headers = [(name.lower().encode(), value.encode()) for name, value in signed.headers.items()]
+
+    def check() -> None:
+        verify(signed.body, signed.signature, secrets=(SECRET,), tolerance_seconds=300, now=time())
+
+    steps: dict[str, Callable[[], object]] = {
+        "the signature": check,
+        "reading the event's id and type, copying headers": lambda: Delivery.of(signed.body, headers),
+    }
+    return {name: timeit(step, number=5_000) / 5_000 * 1e6 for name, step in steps.items()}
+
+
+async def post(port: int, count: int) -> dict[str, Any]:
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.webhook_client", str(port), str(CONNECTIONS), str(count),
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, _ = await client.communicate()
+    result: dict[str, Any] = json.loads(output)
+    return result
+
+
+async def drained(url: str, mode: str) -> None:
+    """Wait until everything stored is processed and everything recorded is sent."""
+    if mode == "accept":
+        return
+    connection = await asyncpg.connect(url)
+    waiting = "SELECT EXISTS (SELECT FROM stripe_event WHERE state = 'received') OR EXISTS (SELECT FROM outbox)"
+
+    async def nothing() -> bool:
+        return not await connection.fetchval(waiting)
+
+    await eventually(nothing, seconds=300, what="everything published")
+    await connection.close()
+
+
+@asynccontextmanager
+async def server(url: str, amqp_url: str, mode: str) -> AsyncIterator[tuple[int, asyncio.subprocess.Process]]:
+    port = free_port()
+    settings = {
+        "PAYMENTS_DATABASE_URL": url,
+        "AMQP_URL": amqp_url,
+        "PAYMENTS_PORT": str(port),
+        "PAYMENTS_STRIPE_WEBHOOK_SECRETS": SECRET,
+        "PAYMENTS_LOG_LEVEL": "error",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.webhook_server", mode, env={**os.environ, **settings}
+    )
+    try:
+        async with httpx.AsyncClient() as client:
+            await eventually(lambda: _ready(client, port), seconds=60, what="the service ready")
+        yield port, process
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _ready(client: httpx.AsyncClient, port: int) -> bool:
+    try:
+        return (await client.get(f"http://127.0.0.1:{port}/health/ready")).is_success
+    except httpx.TransportError:
+        return False
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
