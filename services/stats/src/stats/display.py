@@ -136,7 +136,7 @@ async def queue_depths(url: str, name: str) -> Mapping[str, int | str]:
             except (ConnectionError, *BROKER_TROUBLE):
                 depths[queue] = "the broker cannot be reached"
     finally:
-        await probe.close()
+        await probe.aclose()
     return depths
 
 
