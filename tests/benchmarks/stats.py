@@ -15,8 +15,8 @@ from benchmarks.infrastructure import Infrastructure
 from benchmarks.table import Result, Row, Target
 from shared.database import create_engine
 from stats.handlers import JournalHandler
+from stats.service.lock import bulk_engine
 from stats.service.rebuild import Order, Outcome, Rebuild
-from stats.service.runs import bulk_engine
 from support.apply import apply
 from support.events import booking, payment
 

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.events import Event
 from stats.handlers import JournalHandler
-from stats.service import read
+from stats.service import lock, read
 from support.apply import apply
 from support.events import booking, linked, merged, payment, registered
 from support.statistics import fold, projected
@@ -63,7 +63,7 @@ class Reader:
 
 @dataclass
 class Writer:
-    """Lets live events happen, group by group, and remembers them."""
+    """Lets live events happen, group by group, and remembers them; a group once begun is committed."""
 
     engine: AsyncEngine
     random: Random
@@ -79,8 +79,17 @@ class Writer:
                 into = None if number % 2 else self.users[1]
                 group.append(merged(self.users[0], into, number))
             self.events += group
-            await asyncio.shield(apply(self.engine, handler, group))
+            await to_its_end(apply(self.engine, handler, group))
             await asyncio.sleep(0.005)
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await it; who is cancelled meanwhile is cancelled when it is done, not before."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    finally:
+        await task
 
 
 @asynccontextmanager
@@ -114,6 +123,14 @@ async def wait_for(process: subprocess.Popen[bytes], seconds: float) -> int | No
         return None
 
 
+async def at_work(engine: AsyncEngine, process: subprocess.Popen[bytes]) -> None:
+    async def begun() -> bool:
+        async with engine.connect() as connection:
+            return process.poll() is not None or await lock.is_held(connection)
+
+    await eventually(begun, seconds=30, what="the rebuild at work")
+
+
 async def scalar(engine: AsyncEngine, sql: str) -> Any:
     async with engine.connect() as connection:
         return (await connection.execute(text(sql))).scalar()
@@ -137,7 +154,8 @@ async def test_a_rebuild_killed_again_and_again_under_live_load_ends_right_and_u
         kills = 0
         while True:
             process = start_rebuild(stats_engine, log, "--rate", "2500")
-            code = await wait_for(process, 1.2 + random.random() * 2 if kills < 4 else 60)
+            await at_work(stats_engine, process)
+            code = await wait_for(process, 0.1 + random.random() * 2 if kills < 4 else 60)
             if code == 0:
                 break
             assert code in (None, 1), log.read_text()  # 1: the server has not yet noticed that the last one died

@@ -1,12 +1,13 @@
 """After a switch: say ``user_totals.changed`` for the users whose totals differ from what was announced, once each."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import event_log
-from stats import projector
+from stats import projector, totals
 
 PAGE = 200
 
@@ -31,7 +32,7 @@ _ADD = text(
 _WAITING = text("SELECT EXISTS (SELECT FROM to_announce t JOIN generation g USING (schema) WHERE g.live)")
 
 
-async def look_at(connection: AsyncConnection, schema: str, users: set[UUID]) -> None:
+async def look_at(connection: AsyncConnection, schema: str, users: Collection[UUID]) -> None:
     """Note users to be looked at once ``schema`` is live."""
     if users:
         await connection.execute(_ADD, {"schema": schema, "users": sorted(users)})
@@ -47,7 +48,7 @@ async def announce_changes(engine: AsyncEngine, source: str) -> int:
         async with engine.begin() as connection:
             await projector.enter_live(connection)
             users = set((await connection.execute(_TAKE, {"page": PAGE})).scalars())
-            changed = await projector.announce(connection, users)
+            changed = await totals.announce(connection, users)
             await event_log.append(connection, source, [row.event() for row in changed], bulk=True)
         announced += len(changed)
         if len(users) < PAGE:  # the rest, if any, is in another process's hands

@@ -8,7 +8,7 @@ because they end before the oldest transaction that may still write.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter
 from uuid import UUID
 
@@ -24,8 +24,8 @@ from stats.service.announce import look_at
 from stats.service.runs import Run
 
 _SLICE = 2_000
-_MOST_UNDER_LOCK = 200
-_MOST_RECHECKED = 100
+_FEW, _MANY = 200, 1_000
+MOST_RECHECKED = 100
 _PAUSE_SECONDS = 0.05
 _END = Position("18446744073709551615", projector.LAST_SEQ)
 
@@ -55,6 +55,10 @@ _LATE = text(
 _LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '200ms'")
 
 
+# Said while a switch cannot be made yet.
+WAITING = "live events come fast, or an older transaction still writes (`fence` in `stats status`)"
+
+
 class _TooMuchLeft(Exception):
     """More than may be applied while live events wait."""
 
@@ -74,7 +78,7 @@ class CatchUp:
     engine: AsyncEngine
     schema: str
     retired: bool = False
-    touched: set[UUID] = field(default_factory=set)
+    say: Callable[[str], None] = lambda _: None
 
     async def follow(self) -> None:
         """Apply fenced slices until the fence is reached."""
@@ -94,7 +98,6 @@ class CatchUp:
             touched = await projector.apply(connection, Window(start, end))
             await look_at(connection, self.schema, touched)
             await generations.move_cursor(connection, self.schema, end)
-        self.touched |= touched
         return row is not None
 
     async def settle(
@@ -102,23 +105,26 @@ class CatchUp:
     ) -> Switch:
         """Lock applies out for a moment, apply what is left, look at the candidates again, and switch if told so.
 
-        Tried again while the lock is taken, or while too much is left for a moment; ``heed`` may end that.
+        Tried again while the lock is taken, or while too much is left for a moment; ``heed`` may end that. What is too
+        much grows from try to try, because live groups that follow on each other always leave one.
         """
+        most = _FEW
         async with self.engine.connect() as connection:
             while True:
                 await self._follow(connection)
                 try:
-                    return await self._settle(connection, run, candidates, make_live=make_live)
+                    return await self._settle(connection, run, candidates, make_live=make_live, most=most)
                 except _TooMuchLeft:
-                    await asyncio.sleep(_PAUSE_SECONDS)
+                    most = min(2 * most, _MANY)
                 except sqlalchemy.exc.DBAPIError as error:
                     if not is_transient(error) or error.connection_invalidated:
                         raise
-                    await asyncio.sleep(_PAUSE_SECONDS)
                 await heed()
+                self.say(WAITING)
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _settle(
-        self, connection: AsyncConnection, run: Run | None, candidates: Collection[UUID], *, make_live: bool
+        self, connection: AsyncConnection, run: Run | None, candidates: Collection[UUID], *, make_live: bool, most: int
     ) -> Switch:
         async with connection.begin():
             await projector.enter_few(connection, self.schema)
@@ -126,28 +132,27 @@ class CatchUp:
             await connection.execute(_LOCK_TIMEOUT)
             await projector.lock_applies(connection)
             locked = perf_counter()
-            await self._apply_rest(connection, start)
-            live = await generations.live(connection)
-            differences = await self._recheck(connection, run, candidates, live) if run else 0
+            await self._apply_rest(connection, start, most)
+            differences = await self._recheck(connection, run, candidates) if run else 0
             if make_live:
                 await generations.make_live(connection, self.schema)
-            milliseconds = (perf_counter() - locked) * 1000
             if run and make_live:
+                await runs.hear_last_wish(connection, run)
+                milliseconds = (perf_counter() - locked) * 1000
                 await runs.finish(connection, run, "done", differences=differences, switch_ms=milliseconds)
         return Switch(differences, (perf_counter() - locked) * 1000)
 
-    async def _apply_rest(self, connection: AsyncConnection, start: Position) -> None:
-        left = await connection.execute(_LEFT, {"xid": start.xid, "seq": start.seq, "most": _MOST_UNDER_LOCK + 1})
-        if left.scalar_one() > _MOST_UNDER_LOCK:
+    async def _apply_rest(self, connection: AsyncConnection, start: Position, most: int) -> None:
+        left = await connection.execute(_LEFT, {"xid": start.xid, "seq": start.seq, "most": most + 1})
+        if left.scalar_one() > most:
             raise _TooMuchLeft
         touched = await projector.apply(connection, Window(start, _END))
         for xid in (await connection.execute(_LATE, {"schema": self.schema})).scalars() if self.retired else ():
             touched |= await projector.apply(connection, Window.of_transaction(xid))
         await look_at(connection, self.schema, touched)
 
-    async def _recheck(self, connection: AsyncConnection, run: Run, candidates: Collection[UUID], live: str) -> int:
+    async def _recheck(self, connection: AsyncConnection, run: Run, candidates: Collection[UUID]) -> int:
         """Now both generations have seen the same events: what was different only in time falls away."""
-        if not candidates or len(candidates) > _MOST_RECHECKED:
-            return len(candidates)
-        users = sorted(candidates)
-        return await compare.record(connection, run.id, live=live, rebuilt=self.schema, users=users)
+        if 0 < len(candidates) <= MOST_RECHECKED:
+            candidates = await compare.record(connection, run.id, rebuilt=self.schema, users=candidates)
+        return len(candidates)

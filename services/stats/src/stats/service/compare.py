@@ -2,14 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from stats.projector import enter_few, enter_many, totals_of
+from stats.projector import enter_few, enter_many
+from stats.service import generations
+from stats.totals import totals_of
 
 KEPT_DIFFERENCES = 10_000
 _PAGE = 500
@@ -81,6 +83,12 @@ async def describe(connection: AsyncConnection, schema: str, users: Collection[U
     return {row["user_id"]: {**totals[row["user_id"]], **row} for row in prints}
 
 
+async def describe_person(connection: AsyncConnection, schema: str, user: UUID) -> Described:
+    """Return what a generation says of whom a user counts as."""
+    canonical = (await describe(connection, schema, {user}))[user]["canonical"]
+    return (await describe(connection, schema, {canonical}))[canonical]
+
+
 async def differences(
     connection: AsyncConnection, one: str, other: str, users: Collection[UUID]
 ) -> dict[UUID, tuple[Described, Described]]:
@@ -105,17 +113,22 @@ async def keep(connection: AsyncConnection, rebuild_id: int, found: Mapping[UUID
 
 
 async def record(
-    connection: AsyncConnection, rebuild_id: int, *, live: str, rebuilt: str, users: Sequence[UUID]
-) -> int:
-    """Record what differs, anew; return how many. The first ten thousand are kept with both sides."""
+    connection: AsyncConnection, rebuild_id: int, *, rebuilt: str, users: Collection[UUID]
+) -> Collection[UUID]:
+    """Look at these users again, and record anew who differs; return them.
+
+    Only the first ten thousand are looked at and kept with both sides; the rest is taken to differ.
+    """
     await connection.execute(_FORGET, {"id": rebuild_id})
-    count = 0
-    shown = users[:KEPT_DIFFERENCES]
-    for start in range(0, len(shown), _PAGE):
-        found = await differences(connection, live, rebuilt, shown[start : start + _PAGE])
+    live = await generations.live(connection)
+    ordered = sorted(users)
+    differing = ordered[KEPT_DIFFERENCES:]
+    for start in range(0, min(len(ordered), KEPT_DIFFERENCES), _PAGE):
+        page = ordered[start : min(start + _PAGE, KEPT_DIFFERENCES)]
+        found = await differences(connection, live, rebuilt, page)
         await keep(connection, rebuild_id, found)
-        count += len(found)
-    return count + len(users) - len(shown)
+        differing += found
+    return differing
 
 
 def _json(described: Described) -> str:
