@@ -7,10 +7,10 @@ because they end before the oldest transaction that may still write.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import perf_counter
-from uuid import UUID
 
 import sqlalchemy.exc
 from sqlalchemy import text
@@ -19,13 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.database import is_transient
 from stats import projector
 from stats.projector import Position, Window
-from stats.service import compare, generations, runs
+from stats.service import generations, runs
 from stats.service.announce import look_at
 from stats.service.runs import Run
 
 _SLICE = 2_000
 _FEW, _MANY = 200, 1_000
-MOST_RECHECKED = 100
 _PAUSE_SECONDS = 0.05
 _END = Position("18446744073709551615", projector.LAST_SEQ)
 
@@ -64,11 +63,15 @@ class _TooMuchLeft(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
-    """How the last step went. ``milliseconds``: how long live applies were locked out."""
+class Ending:
+    """What is noted of a rebuild when its generation goes live."""
 
+    run: Run
     differences: int
-    milliseconds: float
+
+
+async def _nothing() -> None:
+    return None
 
 
 @dataclass(slots=True)
@@ -100,20 +103,33 @@ class CatchUp:
             await generations.move_cursor(connection, self.schema, end)
         return row is not None
 
-    async def settle(
-        self, run: Run | None, candidates: Collection[UUID], *, make_live: bool, heed: Callable[[], Awaitable[None]]
-    ) -> Switch:
-        """Lock applies out for a moment, apply what is left, look at the candidates again, and switch if told so.
+    @asynccontextmanager
+    async def at_one_moment(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction to read in, in which this generation and the live one have seen the very same events.
 
-        Tried again while the lock is taken, or while too much is left for a moment; ``heed`` may end that. What is too
-        much grows from try to try, because live groups that follow on each other always leave one.
+        It sees one snapshot, and what is not applied here of the journal in that snapshot is applied in it alone: it
+        ends with a rollback. Live events go on.
+        """
+        async with self.engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            await projector.enter_few(connection, self.schema)
+            await projector.apply(connection, Window(await generations.cursor(connection, self.schema), _END))
+            yield connection
+            await connection.rollback()
+
+    async def switch(self, ending: Ending | None, *, heed: Callable[[], Awaitable[None]] = _nothing) -> float:
+        """Lock applies out for a moment, apply what is left, make the generation live, and note how its rebuild ended.
+
+        Returns how long applies were locked out, in milliseconds. Tried again while the lock is taken, or while too
+        much is left for a moment; ``heed`` may end that. What is too much grows from try to try, because live groups
+        that follow on each other always leave one.
         """
         most = _FEW
         async with self.engine.connect() as connection:
             while True:
                 await self._follow(connection)
                 try:
-                    return await self._settle(connection, run, candidates, make_live=make_live, most=most)
+                    return await self._switch(connection, ending, most)
                 except _TooMuchLeft:
                     most = min(2 * most, _MANY)
                 except sqlalchemy.exc.DBAPIError as error:
@@ -123,9 +139,7 @@ class CatchUp:
                 self.say(WAITING)
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _settle(
-        self, connection: AsyncConnection, run: Run | None, candidates: Collection[UUID], *, make_live: bool, most: int
-    ) -> Switch:
+    async def _switch(self, connection: AsyncConnection, ending: Ending | None, most: int) -> float:
         async with connection.begin():
             await projector.enter_few(connection, self.schema)
             start = await generations.cursor(connection, self.schema)
@@ -133,14 +147,14 @@ class CatchUp:
             await projector.lock_applies(connection)
             locked = perf_counter()
             await self._apply_rest(connection, start, most)
-            differences = await self._recheck(connection, run, candidates) if run else 0
-            if make_live:
-                await generations.make_live(connection, self.schema)
-            if run and make_live:
-                await runs.hear_last_wish(connection, run)
+            await generations.make_live(connection, self.schema)
+            if ending:
+                await runs.hear_last_wish(connection, ending.run)
                 milliseconds = (perf_counter() - locked) * 1000
-                await runs.finish(connection, run, "done", differences=differences, switch_ms=milliseconds)
-        return Switch(differences, (perf_counter() - locked) * 1000)
+                await runs.finish(
+                    connection, ending.run, "done", differences=ending.differences, switch_ms=milliseconds
+                )
+        return (perf_counter() - locked) * 1000
 
     async def _apply_rest(self, connection: AsyncConnection, start: Position, most: int) -> None:
         left = await connection.execute(_LEFT, {"xid": start.xid, "seq": start.seq, "most": most + 1})
@@ -150,9 +164,3 @@ class CatchUp:
         for xid in (await connection.execute(_LATE, {"schema": self.schema})).scalars() if self.retired else ():
             touched |= await projector.apply(connection, Window.of_transaction(xid))
         await look_at(connection, self.schema, touched)
-
-    async def _recheck(self, connection: AsyncConnection, run: Run, candidates: Collection[UUID]) -> int:
-        """Now both generations have seen the same events: what was different only in time falls away."""
-        if 0 < len(candidates) <= MOST_RECHECKED:
-            candidates = await compare.record(connection, run.id, rebuilt=self.schema, users=candidates)
-        return len(candidates)

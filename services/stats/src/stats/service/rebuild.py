@@ -16,14 +16,13 @@ from stats.errors import Cancelled, RebuildRunning
 from stats.service import compare, generations, runs, slices
 from stats.service.announce import announce_changes, look_at
 from stats.service.bulk import Bulk, Progress
-from stats.service.catch_up import MOST_RECHECKED, CatchUp
+from stats.service.catch_up import CatchUp, Ending
 from stats.service.lock import holding_lock
 from stats.service.runs import Run
 
 # A large slice touches each user's sums once instead of again and again; what it needs beyond `work_mem` goes to
 # temporary files. It bounds how long one transaction lasts (some seconds), not memory.
 SLICE = 3_000_000
-_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +42,21 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it. ``differences`` is the number of users whose statistics differ from the live ones."""
+    """What came of it.
+
+    ``differences``: how many users' statistics differ from the live ones. ``switch_ms``: how long live events waited at
+    the switch; ``None`` when there was none.
+    """
 
     run: Run
     differences: int
-    switched: bool
-    announced: int = 0
     switch_ms: float | None = None
+    announced: int = 0
     described: Mapping[str, object] | None = None
+
+    @property
+    def switched(self) -> bool:
+        return self.switch_ms is not None
 
 
 @dataclass(slots=True)
@@ -120,52 +126,46 @@ class Rebuild:
         catch_up = CatchUp(self.engine, run.schema, say=self.progress.say)
         await catch_up.follow()
         self.progress.phase = "comparing"
-        candidates = await self._compare(run, catch_up)
+        differences = await self._compare(run, catch_up)
+        await bulk.heed()
+        if run.purpose != "switch":
+            await remove(self.engine, run, state="done", differences=differences)
+            return Outcome(run, differences)
         self.progress.phase = "switching"
-        switching = run.purpose == "switch"
-        switch = await catch_up.settle(run, candidates, make_live=switching, heed=bulk.heed)
-        announced = 0
-        if switching:
-            self.progress.phase = "announcing"
-            announced = await announce_changes(self.engine, self.source)
-        else:
-            await remove(self.engine, run, state="done", differences=switch.differences)
-        return Outcome(run, switch.differences, switching, announced, switch.milliseconds)
+        milliseconds = await catch_up.switch(Ending(run, differences), heed=bulk.heed)
+        self.progress.phase = "announcing"
+        announced = await announce_changes(self.engine, self.source)
+        return Outcome(run, differences, milliseconds, announced)
 
-    async def _compare(self, run: Run, catch_up: CatchUp) -> Collection[UUID]:
-        """Find who differs and note them to be looked at after the switch.
-
-        Live events go on, so whoever had some is among them; they fall away when looked at again after catching up.
-        """
-        users = await self._differing(run)
+    async def _compare(self, run: Run, catch_up: CatchUp) -> int:
+        """Find who differs, record both sides, and note whom to look at after a switch; return how many."""
+        candidates = await self._candidates(run)
+        async with catch_up.at_one_moment() as connection:
+            found = await compare.confirm(connection, run.schema, candidates)
         async with self.engine.begin() as connection:
-            await look_at(connection, run.schema, users)
-        for _ in range(_ROUNDS):
-            if len(users) <= MOST_RECHECKED:
-                break
-            await catch_up.follow()
-            users = await self._record(run, users)
-        return users
+            await compare.keep(connection, run.id, found.shown)
+            if run.purpose == "switch":
+                await look_at(connection, run.schema, candidates)
+        return found.count
 
-    async def _differing(self, run: Run) -> Collection[UUID]:
+    async def _candidates(self, run: Run) -> Collection[UUID]:
         async with self.engine.connect() as connection:
             live = await generations.live(connection)
-        return await self._record(run, await compare.differing_users(self.engine, live, run.schema))
-
-    async def _record(self, run: Run, users: Collection[UUID]) -> Collection[UUID]:
-        async with self.engine.begin() as connection:
-            return await compare.record(connection, run.id, rebuilt=run.schema, users=users)
+        return await compare.differing_users(self.engine, live, run.schema)
 
     async def _report(self, run: Run, user: UUID | None) -> Outcome:
         """What statistics were at that moment, beside what they are."""
         self.progress.phase = "comparing"
-        users = {user} if user else await self._differing(run)
         described = None
-        if user:
-            async with self.engine.connect() as connection:
+        async with self.engine.connect() as connection:
+            if user:
                 described = await compare.describe_person(connection, run.schema, user)
-        await remove(self.engine, run, state="done", differences=len(users))
-        return Outcome(run, len(users), switched=False, described=described)
+            found = await compare.confirm(connection, run.schema, {user} if user else await self._candidates(run))
+            await connection.rollback()
+        async with self.engine.begin() as connection:
+            await compare.keep(connection, run.id, found.shown)
+        await remove(self.engine, run, state="done", differences=found.count)
+        return Outcome(run, found.count, described=described)
 
 
 async def remove(engine: AsyncEngine, run: Run, *, state: str, differences: int | None = None) -> None:

@@ -49,10 +49,6 @@ async def roll_back(engine: AsyncEngine, source: str) -> RolledBack:
         users = await compare.differing_users(engine, before, schema)
         async with engine.begin() as connection:
             await look_at(connection, schema, users)
-        switch = await catch_up.settle(None, (), make_live=True, heed=_nothing)
+        milliseconds = await catch_up.switch(None)
         announced = await announce_changes(engine, source)
-    return RolledBack(schema, before, announced, switch.milliseconds)
-
-
-async def _nothing() -> None:
-    return None
+    return RolledBack(schema, before, announced, milliseconds)
