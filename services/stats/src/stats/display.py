@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import aiormq
 from sqlalchemy import text
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.channel import BROKER_TROUBLE, ReopeningChannel
 from shared.cli import console, print_rows
+from stats.service.compare import FINGERPRINTS
 from stats.service.partial import UserRebuilt
 from stats.service.rebuild import Outcome
 from stats.service.status import Status
@@ -23,15 +25,22 @@ async def print_outcome(engine: AsyncEngine, outcome: Outcome) -> None:
     """Say what a rebuild found and did."""
     run = outcome.run
     if outcome.described:
-        console.print_json(json.dumps(outcome.described, default=str))
+        figures = {key: value for key, value in outcome.described.items() if key not in FINGERPRINTS}
+        console.print_json(json.dumps(figures, default=str))
     async with engine.connect() as connection:
         rows = (await connection.execute(_DIFFERENCES, {"id": run.id, "limit": _SHOWN})).all()
     for user_id, live, rebuilt in rows:
-        changed = {key: [live.get(key), value] for key, value in rebuilt.items() if live.get(key) != value}
-        console.print(f"{user_id}: {json.dumps(changed)}", markup=False, highlight=False, soft_wrap=True)
+        _say(f"{user_id}: {_difference(live, rebuilt)}")
     if outcome.differences > len(rows):
         console.print(f"… all of them stand in the table rebuild_difference, rebuild_id {run.id}", soft_wrap=True)
     console.print(_verdict(outcome), soft_wrap=True)
+
+
+def _difference(live: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> str:
+    """Each figure that differs, as [live, rebuilt]; fingerprints only when nothing else does."""
+    changed = {key: [live.get(key), value] for key, value in rebuilt.items() if live.get(key) != value}
+    figures = {key: values for key, values in changed.items() if key not in FINGERPRINTS}
+    return json.dumps(figures, default=str) if figures else f"other {' and '.join(changed)}, of the same number"
 
 
 def _verdict(outcome: Outcome) -> str:
@@ -50,8 +59,7 @@ def print_user(result: UserRebuilt) -> None:
         console.print("no differences; nothing was replaced")
         return
     for user_id, (live, rebuilt) in result.differences.items():
-        changed = {key: [live.get(key), value] for key, value in rebuilt.items() if live.get(key) != value}
-        console.print(f"{user_id}: {json.dumps(changed, default=str)}", markup=False, highlight=False, soft_wrap=True)
+        _say(f"{user_id}: {_difference(live, rebuilt)}")
     verb = "were replaced" if result.replaced else "differ; nothing was replaced"
     console.print(f"{len(result.differences)} users' statistics {verb}; {result.announced} announced")
 
@@ -81,7 +89,7 @@ def print_status(status: Status, depths: Mapping[str, int | str]) -> None:
         console.print(f"generation: {row['schema']}, {state}", highlight=False)
     journal = status.journal
     newest = f"{journal['last_received']:%F %T %Z}" if journal["last_received"] else "nothing yet"
-    number, rows = journal["last_seq"] or 0, journal["about_rows"] or 0
+    number, rows = journal["last_seq"] or 0, int(journal["about_rows"] or 0)
     _say(f"journal: newest number {number:,}, received {newest}, about {rows:,} rows")
     _say(f"lag: {_lag(status)}")
     _say(f"backlog: {', '.join(f'{queue} {depth}' for queue, depth in depths.items())}")

@@ -1,6 +1,7 @@
 """The progress of a rebuild: a bar with rate and time left on a terminal, plain lines otherwise."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -14,6 +15,7 @@ from stats.service.slices import PASSES
 
 _REFRESH_SECONDS = 0.2
 _LINE_SECONDS = 5.0
+_WINDOW_SECONDS = 30.0
 
 
 @asynccontextmanager
@@ -43,10 +45,10 @@ async def _bar(doing: Doing) -> None:
 async def _lines(doing: Doing) -> None:
     meter, last, said = Meter(doing), "", 0.0
     while True:
-        if _what(doing) != last or monotonic() - said >= _LINE_SECONDS:
+        reading = meter.reading()
+        if doing.phase and (_what(doing) != last or monotonic() - said >= _LINE_SECONDS):
             last, said = _what(doing), monotonic()
-            share = doing.done / doing.total if doing.total else 0
-            console.print(f"{_what(doing)}: {share:.0%} {meter.reading()}".rstrip(), highlight=False, soft_wrap=True)
+            console.print(f"{_what(doing)}{_share(doing)} {reading}".rstrip(), highlight=False, soft_wrap=True)
         await asyncio.sleep(_REFRESH_SECONDS)
 
 
@@ -55,19 +57,28 @@ def _what(doing: Doing) -> str:
     return f"{doing.phase}{resumed}{', ' + doing.note if doing.note else ''}"
 
 
+def _share(doing: Doing) -> str:
+    return f": {doing.done / doing.total:.0%}" if doing.phase == "bulk" and doing.total else ""
+
+
 class Meter:
-    """Rate since the display began, in events (each counts once although every pass reads it), and what is left."""
+    """Rate of the bulk over the last half minute, in events (each once, although every pass reads it); what is left."""
 
     def __init__(self, doing: Doing) -> None:
         self._doing = doing
-        self._first = doing.done
-        self._began = monotonic()
+        self._seen: deque[tuple[float, int]] = deque()
 
     def reading(self) -> str:
-        done = self._doing.done - self._first
-        elapsed = monotonic() - self._began
-        if not done or elapsed < _REFRESH_SECONDS:
+        now, done = monotonic(), self._doing.done
+        if self._doing.phase != "bulk" or self._doing.note == "paused":
+            self._seen.clear()
             return ""
-        rate = done / len(PASSES) / elapsed
-        left = timedelta(seconds=round((self._doing.total - self._doing.done) / len(PASSES) / rate))
+        self._seen.append((now, done))
+        while now - self._seen[0][0] > _WINDOW_SECONDS:
+            self._seen.popleft()
+        began, first = self._seen[0]
+        if done == first:
+            return ""
+        rate = (done - first) / len(PASSES) / (now - began)
+        left = timedelta(seconds=round((self._doing.total - done) / len(PASSES) / rate))
         return f"{rate:,.0f} events/s, {left} to go"

@@ -1,6 +1,6 @@
 """After a switch: say ``user_totals.changed`` for the users whose totals differ from what was announced, once each."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from uuid import UUID
 
 from sqlalchemy import text
@@ -38,8 +38,8 @@ async def look_at(connection: AsyncConnection, schema: str, users: Collection[UU
         await connection.execute(_ADD, {"schema": schema, "users": sorted(users)})
 
 
-async def announce_changes(engine: AsyncEngine, source: str) -> int:
-    """Work off the list in short transactions and return how many events were recorded.
+async def announce_changes(engine: AsyncEngine, source: str, *, say: Callable[[str], None] = lambda _: None) -> int:
+    """Work off the list in short transactions and return how many events were recorded, saying so on the way.
 
     Striking off and recording commit together: no event is doubled or missing, whoever dies. Several may run.
     """
@@ -51,6 +51,7 @@ async def announce_changes(engine: AsyncEngine, source: str) -> int:
             changed = await totals.announce(connection, users)
             await event_log.append(connection, source, [row.event() for row in changed], bulk=True)
         announced += len(changed)
+        say(f"{announced:,} users told")
         if len(users) < PAGE:  # the rest, if any, is in another process's hands
             break
     return announced

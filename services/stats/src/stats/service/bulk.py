@@ -25,7 +25,7 @@ _TABLES = {"facts": (), "payments": ("booking_fact", "payment_fact", "currency_t
 class Progress:
     """How far it is, for whoever shows it. ``done`` and ``total`` count each event once per pass."""
 
-    phase: str = "beginning"
+    phase: str = ""
     done: int = 0
     total: int = 0
     resumed: bool = False

@@ -51,7 +51,9 @@ _LATE = text(
     JOIN public.journal j ON j.xid = under_way WHERE g.schema = :schema
     """
 )
-_LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '200ms'")
+# Waiting for the disk would be waiting under the lock. Should the server die now, the switch is undone altogether: any
+# live group committed after it takes it to the disk with itself.
+_BRIEFLY = text("SELECT set_config('lock_timeout', '200ms', true), set_config('synchronous_commit', 'off', true)")
 
 
 # Said while a switch cannot be made yet.
@@ -143,7 +145,7 @@ class CatchUp:
         async with connection.begin():
             await projector.enter_few(connection, self.schema)
             start = await generations.cursor(connection, self.schema)
-            await connection.execute(_LOCK_TIMEOUT)
+            await connection.execute(_BRIEFLY)
             await projector.lock_applies(connection)
             locked = perf_counter()
             await self._apply_rest(connection, start, most)

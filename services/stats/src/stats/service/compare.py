@@ -15,6 +15,8 @@ from stats.service import generations
 from stats.totals import totals_of
 
 MOST_SHOWN = 10_000
+# What tells bookings and activity apart without listing them.
+FINGERPRINTS = ("bookings", "activity")
 _PAGE = 500
 
 # Fingerprints do not depend on the order rows are met in.

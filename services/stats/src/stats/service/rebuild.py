@@ -134,7 +134,7 @@ class Rebuild:
         self.progress.phase = "switching"
         milliseconds = await catch_up.switch(Ending(run, differences), heed=bulk.heed)
         self.progress.phase = "announcing"
-        announced = await announce_changes(self.engine, self.source)
+        announced = await announce_changes(self.engine, self.source, say=self.progress.say)
         return Outcome(run, differences, milliseconds, announced)
 
     async def _compare(self, run: Run, catch_up: CatchUp) -> int:
