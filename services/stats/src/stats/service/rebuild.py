@@ -20,9 +20,9 @@ from stats.service.catch_up import CatchUp, Ending
 from stats.service.lock import holding_lock
 from stats.service.runs import Run
 
-# A large slice touches each user's sums once instead of again and again; what it needs beyond `work_mem` goes to
-# temporary files. It bounds how long one transaction lasts (some seconds), not memory.
-SLICE = 3_000_000
+# Some seconds of work: how soon a pause is heard, and what a kill costs. A larger slice touches a user's sums less often,
+# which gains little; what it needs beyond `work_mem` goes to temporary files, so it does not cost memory.
+SLICE = 500_000
 
 
 @dataclass(frozen=True, slots=True)
