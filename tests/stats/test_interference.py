@@ -207,6 +207,15 @@ async def test_merges_in_a_circle_come_out_the_same_live_and_rebuilt(stats_engin
     assert await projected(stats_engine) == fold(HISTORY + circle)
 
 
+async def test_of_two_events_with_one_sequence_the_same_one_counts_live_and_rebuilt(stats_engine: AsyncEngine) -> None:
+    await live(stats_engine, [registered(ANN), *(linked(f"b{n}", ANN) for n in range(20))])
+    for amount in ("1.00", "2.00"):
+        twins = [booking(f"b{n}", amount=amount).model_copy(update={"id": uuid4()}) for n in range(20)]
+        await live(stats_engine, twins)
+
+    assert (await Rebuild(stats_engine, "/stats")(Order(purpose="verify"))).differences == 0
+
+
 async def test_rows_of_lower_number_that_commit_late_are_not_missed(stats_engine: AsyncEngine) -> None:
     await live(stats_engine, HISTORY)
     early = [booking("early"), linked("early", BOB)]

@@ -16,7 +16,7 @@ import sqlalchemy.exc
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.database import is_transient
+from shared.database import sqlstate
 from stats import projector
 from stats.projector import Position, Window
 from stats.service import generations, runs
@@ -55,6 +55,9 @@ _LATE = text(
 # live group committed after it takes it to the disk with itself.
 _BRIEFLY = text("SELECT set_config('lock_timeout', '200ms', true), set_config('synchronous_commit', 'off', true)")
 
+
+# The lock on applies was not free for long enough, or we were chosen to end a deadlock.
+_TAKEN = ("55P03", "40P01")
 
 # Said while a switch cannot be made yet.
 WAITING = "live events come fast, or an older transaction still writes (`fence` in `stats status`)"
@@ -135,7 +138,7 @@ class CatchUp:
                 except _TooMuchLeft:
                     most = min(2 * most, _MANY)
                 except sqlalchemy.exc.DBAPIError as error:
-                    if not is_transient(error) or error.connection_invalidated:
+                    if sqlstate(error) not in _TAKEN:
                         raise
                 await heed()
                 self.say(WAITING)

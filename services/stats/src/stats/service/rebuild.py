@@ -20,8 +20,8 @@ from stats.service.catch_up import CatchUp, Ending
 from stats.service.lock import holding_lock
 from stats.service.runs import Run
 
-# Some seconds of work: how soon a pause is heard, and what a kill costs. A larger slice touches a user's sums less often,
-# which gains little; what it needs beyond `work_mem` goes to temporary files, so it does not cost memory.
+# Some seconds of work: how soon a pause is heard, and what a kill costs. A larger slice touches a user's sums less
+# often, which gains little; what it needs beyond `work_mem` goes to temporary files, so it does not cost memory.
 SLICE = 500_000
 
 

@@ -92,7 +92,8 @@ async def _refuse(connection: AsyncConnection, partition: str) -> None:
         raise JournalNeeded(f"{partition!r} is no month of the journal; see `stats journal list`")
     if others := await generations.others(connection):
         raise JournalNeeded(
-            f"{', '.join(others)} may still need the journal to catch up: drop with `stats generations drop` first"
+            f"{', '.join(others)} may still need the journal to catch up: drop with `stats generations drop` first "
+            "(what an interrupted rebuild built, with `stats rebuild cancel`)"
         )
 
 
