@@ -97,6 +97,7 @@ class Rebuild:
             if run:
                 await runs.resume(connection, run, rate=order.rate)
             else:
+                self.progress.phase = "looking over the journal"
                 run = await self._begin(connection, order)
             done, total = await slices.done_of_total(connection, run.id)
         self.progress.phase, self.progress.done, self.progress.total = run.phase, done, total
