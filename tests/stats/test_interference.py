@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.event import listen
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.consumer import Group
@@ -134,7 +135,7 @@ async def test_a_cancel_between_the_passes_leaves_nothing(stats_engine: AsyncEng
     await live(stats_engine, HISTORY)
     rebuild = Rebuild(stats_engine, "/stats")
     async with stats_engine.connect() as connection, connection.begin():
-        work = asyncio.ensure_future(rebuild(Order(slice=5, rate=60)))
+        work = asyncio.ensure_future(rebuild(Order(slice=5, rate=10)))
         await eventually(lambda: _is(rebuild.progress.done > len(HISTORY)), what="in the passes side by side")
         assert await runs.wish(connection, "cancel")
         await connection.commit()
@@ -214,6 +215,20 @@ async def test_of_two_events_with_one_sequence_the_same_one_counts_live_and_rebu
         await live(stats_engine, twins)
 
     assert (await Rebuild(stats_engine, "/stats")(Order(purpose="verify"))).differences == 0
+
+
+async def test_live_events_are_locked_out_for_a_handful_of_statements_and_not_for_the_disk(
+    stats_engine: AsyncEngine,
+) -> None:
+    await live(stats_engine, HISTORY)
+    said: list[str] = []
+    listen(stats_engine.sync_engine, "before_cursor_execute", lambda *call: said.append(call[2]))
+    await Rebuild(stats_engine, "/stats")(Order())
+
+    locked = next(place for place, statement in enumerate(said) if "pg_advisory_xact_lock" in statement)
+    done = next(place for place, statement in enumerate(said) if "state = 'done'" in statement)
+    assert done - locked <= 5
+    assert any("'synchronous_commit', 'off'" in statement for statement in said[locked - 2 : locked])
 
 
 async def test_rows_of_lower_number_that_commit_late_are_not_missed(stats_engine: AsyncEngine) -> None:

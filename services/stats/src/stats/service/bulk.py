@@ -16,6 +16,7 @@ from stats.service import generations, runs, slices
 from stats.service.runs import Run
 
 _LOOK_SECONDS = 0.5
+_STAGES = 2  # facts; then payments and activity side by side
 # Which statements a pass runs over each slice, and which tables are complete and indexed when it is done.
 _STATEMENTS = {"facts": ("bookings", "merges"), "payments": ("payments",), "activity": ("activity",)}
 _TABLES = {"facts": (), "payments": ("booking_fact", "payment_fact", "currency_totals"), "activity": ("activity",)}
@@ -43,8 +44,8 @@ class Pace:
     done: int = 0
 
     def due(self, rate: int | None) -> float:
-        """Return when it may go on; the passes share the rate."""
-        return self.began + self.done * len(slices.PASSES) / rate if rate else self.began
+        """Return when it may go on, so that all stages together take as long as the rate says."""
+        return self.began + self.done / (rate * _STAGES) if rate else self.began
 
 
 @dataclass(slots=True)

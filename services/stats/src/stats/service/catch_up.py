@@ -39,8 +39,8 @@ _SLICE_END = text(
 )
 _LEFT = text(
     """
-    SELECT count(*) FROM (
-        SELECT FROM public.journal WHERE (xid, seq) > (CAST(CAST(:xid AS text) AS xid8), :seq) LIMIT :most
+    SELECT count(*) AS events, coalesce(array_agg(DISTINCT type), '{}') AS types FROM (
+        SELECT type FROM public.journal WHERE (xid, seq) > (CAST(CAST(:xid AS text) AS xid8), :seq) LIMIT :most
     ) AS row
     """
 )
@@ -154,18 +154,15 @@ class CatchUp:
             await self._apply_rest(connection, start, most)
             await generations.make_live(connection, self.schema)
             if ending:
-                await runs.hear_last_wish(connection, ending.run)
                 milliseconds = (perf_counter() - locked) * 1000
-                await runs.finish(
-                    connection, ending.run, "done", differences=ending.differences, switch_ms=milliseconds
-                )
+                await runs.finish_live(connection, ending.run, differences=ending.differences, switch_ms=milliseconds)
         return (perf_counter() - locked) * 1000
 
     async def _apply_rest(self, connection: AsyncConnection, start: Position, most: int) -> None:
-        left = await connection.execute(_LEFT, {"xid": start.xid, "seq": start.seq, "most": most + 1})
-        if left.scalar_one() > most:
+        left = (await connection.execute(_LEFT, {"xid": start.xid, "seq": start.seq, "most": most + 1})).one()
+        if left.events > most:
             raise _TooMuchLeft
-        touched = await projector.apply(connection, Window(start, _END))
+        touched = await projector.apply(connection, Window(start, _END), types=left.types)
         for xid in (await connection.execute(_LATE, {"schema": self.schema})).scalars() if self.retired else ():
             touched |= await projector.apply(connection, Window.of_transaction(xid))
         await look_at(connection, self.schema, touched)

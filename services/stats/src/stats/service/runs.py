@@ -31,15 +31,18 @@ _RESUME = text(
 )
 _BULK_DONE = text("UPDATE rebuild SET phase = 'catching up' WHERE id = :id AND phase = 'bulk' RETURNING id")
 _FINISH = text(
+    "UPDATE rebuild SET state = :state, phase = :state, finished_at = now(), differences = :differences WHERE id = :id"
+)
+# A wish to cancel comes either before this, and holds, or after it, and hears that nothing is under way.
+_GO_LIVE = text(
     """
-    UPDATE rebuild SET state = :state, phase = :state, finished_at = now(), differences = :differences,
+    UPDATE rebuild SET state = 'done', phase = 'done', finished_at = now(), differences = :differences,
                        switch_ms = :switch_ms
-    WHERE id = :id
+    WHERE id = :id AND wish <> 'cancel' RETURNING id
     """
 )
 _WISHES = text("SELECT wish, rate FROM rebuild WHERE id = :id")
-# Locked, so that a wish comes either before this and is heard, or after the end and is told so.
-_LAST_WISH = text("SELECT wish FROM rebuild WHERE id = :id FOR UPDATE")
+_WISH = text("SELECT wish FROM rebuild WHERE id = :id FOR UPDATE")
 _WISH = text("UPDATE rebuild SET wish = :wish WHERE state = 'running' RETURNING id")
 _THROTTLE = text("UPDATE rebuild SET rate = :rate WHERE state = 'running' RETURNING id")
 
@@ -98,24 +101,22 @@ async def leave_bulk(connection: AsyncConnection, run: Run) -> bool:
     return (await connection.execute(_BULK_DONE, {"id": run.id})).one_or_none() is not None
 
 
-async def finish(
-    connection: AsyncConnection, run: Run, state: str, *, differences: int | None = None, switch_ms: float | None = None
-) -> None:
-    """Note the end."""
-    values = {"id": run.id, "state": state, "differences": differences, "switch_ms": switch_ms}
-    await connection.execute(_FINISH, values)
+async def finish(connection: AsyncConnection, run: Run, state: str, *, differences: int | None = None) -> None:
+    """Note the end of one that does not go live."""
+    await connection.execute(_FINISH, {"id": run.id, "state": state, "differences": differences})
+
+
+async def finish_live(connection: AsyncConnection, run: Run, *, differences: int, switch_ms: float) -> None:
+    """Note the end of one that goes live in this transaction; raises :class:`Cancelled` if that is wished instead."""
+    values = {"id": run.id, "differences": differences, "switch_ms": switch_ms}
+    if (await connection.execute(_GO_LIVE, values)).one_or_none() is None:
+        raise Cancelled(f"rebuild {run.id} was cancelled")
 
 
 async def wishes(connection: AsyncConnection, run: Run) -> tuple[str, int | None]:
     """Return what the operator wants: run, pause or cancel; and the rate, in events per second."""
     row = (await connection.execute(_WISHES, {"id": run.id})).one()
     return row[0], row[1]
-
-
-async def hear_last_wish(connection: AsyncConnection, run: Run) -> None:
-    """Raise :class:`Cancelled` if that is wished; no wish comes after this until the transaction ends."""
-    if (await connection.execute(_LAST_WISH, {"id": run.id})).scalar_one() == "cancel":
-        raise Cancelled(f"rebuild {run.id} was cancelled")
 
 
 async def wish(connection: AsyncConnection, what: str) -> bool:
