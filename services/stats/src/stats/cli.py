@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from shared.cli import Program, base_app, console, run_app, with_engine
+from shared.cli import Program, base_app, console, run_app
+from stats.cli_engine import with_bulk_engine
 from stats.cli_operations import add_operations
 from stats.main import NAME, create_app
 from stats.service.restored import mend_after_restore
@@ -11,7 +12,7 @@ from stats.settings import Settings
 
 def mend_restored_journal() -> None:
     """Make a journal that came from another server readable here."""
-    if mended := with_engine(PROGRAM, mend_after_restore):
+    if mended := with_bulk_engine(PROGRAM, mend_after_restore):
         console.print(f"the journal came from another server: {mended:,} events made readable here")
 
 
