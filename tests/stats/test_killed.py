@@ -152,7 +152,7 @@ async def test_a_rebuild_killed_again_and_again_under_live_load_ends_right_and_u
     async with going_on(reader.look(), writer.write()):
         kills = 0
         while True:
-            process = start_rebuild(stats_engine, log, "--rate", "420")
+            process = start_rebuild(stats_engine, log, "--rate", "1000")
             await at_work(stats_engine, process)
             code = await wait_for(process, 0.1 + random.random() * 2 if kills < 4 else 60)
             if code == 0:
