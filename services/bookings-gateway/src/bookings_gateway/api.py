@@ -24,6 +24,7 @@ _JSON = "application/json"
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": 'The request is refused: `{"error": "…"}`'},
     404: {"description": 'There is no such booking: `{"error": "Booking not found"}`'},
+    409: {"description": 'Another has this id or reference already: `{"error": "…"}`'},
 }
 
 
