@@ -115,7 +115,7 @@ async def test_login_never_keeps_the_session_somebody_came_with(gateway: Gateway
 async def test_a_write_in_a_session_from_another_page_is_refused(gateway: Gateway, headers: dict[str, str]) -> None:
     async with gateway.client() as client:
         await log_in(client)
-        raw = {name: value.encode("latin-1") for name, value in headers.items()}
+        raw = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
         refused = await client.post("/bookings", json=NEW, headers=raw)
         read = await client.get("/bookings")
 
@@ -257,6 +257,18 @@ async def test_logout_ends_the_session_and_no_other(gateway: Gateway) -> None:
         assert await status(other) == 200
     async with gateway.client(cookies={COOKIE: kept}) as again:
         assert await status(again) == 401
+
+
+async def test_logout_takes_effect_at_once_whatever_was_looked_up_before(gateway_databases: Databases) -> None:
+    url = await gateway_databases.create("bookings_gateway")
+    async with running_gateway(url, access_cache_seconds=2) as whole:
+        await add_account(whole.engine, EMAIL)
+        async with whole.client() as client:
+            await log_in(client)
+            stolen = {"Cookie": f"{COOKIE}={client.cookies[COOKIE]}"}
+            assert await status(client) == 200
+            await client.post("/logout")
+            assert (await client.get("/session", headers=stolen)).status_code == 401
 
 
 @pytest.mark.usefixtures("ann")

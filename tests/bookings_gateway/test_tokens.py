@@ -3,13 +3,18 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.access import tokens
 from bookings_gateway.access.actor import Role
 from bookings_gateway.access.errors import StaffRefusal
+from support.databases import Databases
 from support.gateway import NEW, Gateway, log_in
+from support.gateway import gateway as running_gateway
 from support.legacy_table import execute, fetch
 from support.staff import SOMEBODY, add_account, bearer
+from support.waiting import eventually
 
 
 async def status(gateway: Gateway, headers: dict[str, str]) -> int:
@@ -61,7 +66,7 @@ async def test_a_token_is_revoked_once(gateway: Gateway) -> None:
 @pytest.mark.parametrize("header", ["Bearer", "Bearer ", "Bearer bgw_", "Basic YTpi", "bgw_x", "Bearer \xff\x00"])
 async def test_what_is_no_token_lets_nobody_in(gateway: Gateway, header: str) -> None:
     async with gateway.client() as client:
-        answer = await client.get("/session", headers={"Authorization": header.encode("latin-1")})  # type: ignore[dict-item]
+        answer = await client.get("/session", headers={b"Authorization": header.encode("latin-1")})
 
     assert answer.status_code == 401
 
@@ -96,3 +101,34 @@ async def test_a_database_that_is_away_lets_nobody_in(gateway: Gateway) -> None:
 
     assert (new.status_code, new.headers["content-type"]) == (503, "application/problem+json")
     assert (legacy.status_code, list(legacy.json())) == (503, ["error"])
+
+
+async def test_who_asks_again_is_looked_up_once_and_revocation_takes_the_time_that_is_set(
+    gateway_databases: Databases,
+) -> None:
+    url = await gateway_databases.create("bookings_gateway")
+    async with running_gateway(url, access_cache_seconds=0.5) as whole:
+        headers = await bearer(whole.engine)
+        looked_up = count_statements(whole.engine, "FROM api_token")
+        async with whole.client(headers=headers) as client:
+            for _ in range(5):
+                assert (await client.get("/session")).status_code == 200
+            assert len(looked_up) == 1
+            await execute(whole.engine, "UPDATE api_token SET revoked_at = now()")
+
+            async def is_out() -> bool:
+                return (await client.get("/session")).status_code == 401
+
+            await eventually(is_out, seconds=2, what="the token no good")
+
+
+def count_statements(engine: AsyncEngine, containing: str) -> list[str]:
+    """Return the list that statements run from now on are added to."""
+    seen: list[str] = []
+
+    def note(_c: object, _cursor: object, sql: str, *_: object) -> None:
+        if containing in sql:
+            seen.append(sql)
+
+    event.listen(engine.sync_engine, "before_cursor_execute", note)
+    return seen

@@ -18,8 +18,9 @@ NEW = {"contactDetails": {"firstName": "Ann"}, "finalAmount": "67.50"}
 
 
 def settings(url: str = "postgresql://unused", **others: object) -> Settings:
-    """Return settings for a database; nothing listens, and no broker is asked."""
-    return Settings.model_validate({"database_url": url, "amqp_url": "amqp://unused", **others})
+    """Return settings for a database; nothing listens, no broker is asked, and whoever asks is looked up each time."""
+    own = {"database_url": url, "amqp_url": "amqp://unused", "access_cache_seconds": 0}
+    return Settings.model_validate({**own, **others})
 
 
 @dataclass(frozen=True)

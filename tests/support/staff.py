@@ -39,10 +39,11 @@ async def bearer_at(url: str, role: Role = Role.ADMIN) -> dict[str, str]:
 
 async def add_account(engine: AsyncEngine, email: str = "ann@office.example", *, role: Role = Role.ADMIN) -> UUID:
     """Make an account with :data:`PASSWORD` and return its id."""
-    row = {"id": uuid4(), "email": email, "name": email.split("@")[0], "role": role, "password_hash": _hash()}
+    id_ = uuid4()
+    row = {"id": id_, "email": email, "name": email.split("@")[0], "role": role, "password_hash": _hash()}
     async with engine.begin() as connection:
         await connection.execute(_ADD, row)
-    return row["id"]
+    return id_
 
 
 @cache

@@ -12,8 +12,9 @@ from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.access.browser import Browser
 from bookings_gateway.access.login import Attempted, log_in, log_out
 from bookings_gateway.access.policy import PREFIX
+from bookings_gateway.access.recent import Recent
 from bookings_gateway.access.schemas import AuditLine, AuditPage, Credentials, Moment, SessionState, Word
-from bookings_gateway.access.secrets import csrf_token
+from bookings_gateway.access.secrets import csrf_token, hashed
 from bookings_gateway.access.sessions import Sessions
 from shared.problems import documented
 
@@ -31,6 +32,7 @@ class Door:
     engine: AsyncEngine
     sessions: Sessions
     browser: Browser
+    recent: Recent
 
 
 def create_router(door: Door) -> APIRouter:
@@ -52,6 +54,7 @@ def _add_session(router: APIRouter, door: Door) -> None:
             session_id=request.cookies.get(door.browser.cookie),
         )
         session_id, actor = await log_in(door.engine, door.sessions, attempted)
+        door.recent.drop(hashed(attempted.session_id or ""))
         door.browser.give(response, session_id)
         return _state(actor, session_id, response)
 
@@ -63,8 +66,9 @@ def _add_session(router: APIRouter, door: Door) -> None:
     @router.post("/logout", status_code=204)
     async def logout(actor: Who, request: Request, response: Response) -> None:
         """End the session. A token stays: it is revoked by `bookings-gateway tokens revoke`."""
-        if request.state.session_id:
-            await log_out(door.engine, door.sessions, actor, request.state.session_id)
+        if session_id := request.state.session_id:
+            await log_out(door.engine, door.sessions, actor, session_id)
+            door.recent.drop(hashed(session_id))
             door.browser.take_back(response)
 
 

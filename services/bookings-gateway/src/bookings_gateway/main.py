@@ -8,6 +8,7 @@ from bookings_gateway import api_access
 from bookings_gateway.access.browser import Browser
 from bookings_gateway.access.documented import document_access
 from bookings_gateway.access.guard import Access, guard
+from bookings_gateway.access.recent import Recent
 from bookings_gateway.access.sessions import Sessions
 from bookings_gateway.access.upkeep import Upkeep
 from bookings_gateway.api import create_router
@@ -67,10 +68,11 @@ def application(settings: Settings, service: Service, bookings: Bookings) -> Fas
 def add_access(app: FastAPI, service: Service, settings: Settings) -> None:
     """Add login and audit, and put the guard before everything: the last thing that is done to ``app``."""
     browser, sessions = Browser(settings.origins, settings.secure_cookies), sessions_of(settings)
-    app.include_router(api_access.create_router(api_access.Door(service.engine, sessions, browser)))
+    recent = Recent(settings.access_cache_seconds)
+    app.include_router(api_access.create_router(api_access.Door(service.engine, sessions, browser, recent)))
     document_access(app, browser)
     autocommit = service.engine.execution_options(isolation_level="AUTOCOMMIT")
-    guard(app, Access(autocommit, sessions, browser))
+    guard(app, Access(autocommit, sessions, browser, recent))
 
 
 def sessions_of(settings: Settings) -> Sessions:

@@ -35,6 +35,9 @@ class Settings(ServiceSettings):
     session_idle_minutes: Annotated[int, Field(description="A session ends after so long without a request", ge=1)] = (
         120
     )
+    access_cache_seconds: Annotated[
+        float, Field(description="Who was let in is looked up again after so long; a revocation takes it", ge=0, le=2)
+    ] = 1.0
     session_hours: Annotated[int, Field(description="A session ends after so many hours in any case", ge=1)] = 12
 
     @field_validator("legacy_timezone")

@@ -5,7 +5,7 @@ and an application with a route the policy table does not know is not made.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -20,14 +20,17 @@ from bookings_gateway.access.actor import Actor, Role
 from bookings_gateway.access.browser import Browser
 from bookings_gateway.access.errors import Forbidden, NotLoggedIn, UnruledRoute
 from bookings_gateway.access.policy import LEGACY, LOGIN, POLICY, PREFIX
+from bookings_gateway.access.recent import Recent
+from bookings_gateway.access.secrets import hashed
 from bookings_gateway.access.sessions import Sessions
 from bookings_gateway.access.tokens import find_token
 from shared.database import is_transient
 from shared.problems import problem, refused
 from shared.refusals import Refusal
 
+LookUp = Callable[[AsyncEngine, bytes], Awaitable[Actor | None]]
+
 _SAFE = frozenset(["GET", "HEAD", "OPTIONS"])
-_BEARER = "bearer "
 _AWAY = "The database cannot be reached; try again"
 
 
@@ -47,6 +50,7 @@ class Access:
     engine: AsyncEngine
     sessions: Sessions
     browser: Browser
+    recent: Recent
 
     async def identify(self, connection: HTTPConnection) -> tuple[Actor, str | None]:
         """Return who asks, and the id of their session if it is by one; raises :class:`NotLoggedIn`.
@@ -54,22 +58,28 @@ class Access:
         A request with a token is never one by cookie, so that no CSRF token is asked of programs, nor one spared a
         browser.
         """
-        session_id = None
         authorization = connection.headers.get("authorization")
         if authorization is not None:
-            actor = await self._by_token(authorization)
-        elif session_id := connection.cookies.get(self.browser.cookie):
-            actor = await self.sessions.find(self.engine, session_id)
-        else:
-            actor = None
-        if actor is None:
-            raise NotLoggedIn
-        return actor, session_id
+            return await self._find(_token_of(authorization), find_token), None
+        session_id = connection.cookies.get(self.browser.cookie, "")
+        return await self._find(session_id, self.sessions.find), session_id
 
-    async def _by_token(self, authorization: str) -> Actor | None:
-        if authorization[: len(_BEARER)].lower() != _BEARER:
-            return None
-        return await find_token(self.engine, authorization[len(_BEARER) :].strip())
+    async def _find(self, secret: str, look_up: LookUp) -> Actor:
+        if not secret:
+            raise NotLoggedIn
+        key = hashed(secret)
+        actor = self.recent.get(key)
+        if actor is None:
+            actor = await look_up(self.engine, key)
+            if actor is None:
+                raise NotLoggedIn
+            self.recent.keep(key, actor)
+        return actor
+
+
+def _token_of(authorization: str) -> str:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def guard(app: FastAPI, access: Access) -> None:

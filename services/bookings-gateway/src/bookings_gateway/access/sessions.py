@@ -49,9 +49,9 @@ class Sessions:
         await connection.execute(_OPEN, row)
         return session_id
 
-    async def find(self, engine: AsyncEngine, session_id: str) -> Actor | None:
+    async def find(self, engine: AsyncEngine, id_hash: bytes) -> Actor | None:
         """Return whose session it is; ``None`` when there is none or it has ended. ``engine`` commits by itself."""
-        wanted = {"id_hash": hashed(session_id)}
+        wanted = {"id_hash": id_hash}
         async with engine.connect() as connection:
             row = (await connection.execute(_FIND, {**wanted, "idle": self.idle})).one_or_none()
             if row is not None and row.stale:

@@ -50,10 +50,10 @@ async def create_token(engine: AsyncEngine, actor: Actor, *, name: str, role: Ro
     return token
 
 
-async def find_token(engine: AsyncEngine, token: str) -> Actor | None:
+async def find_token(engine: AsyncEngine, token_hash: bytes) -> Actor | None:
     """Return whose token it is; ``None`` when it is unknown, revoked or expired. ``engine`` commits by itself."""
     async with engine.connect() as connection:
-        row = (await connection.execute(_FIND, {"token_hash": hashed(token)})).one_or_none()
+        row = (await connection.execute(_FIND, {"token_hash": token_hash})).one_or_none()
         if row is not None and row.stale:
             await connection.execute(_USED, {"id": row.id})
     return Actor(row.id, row.name, Role(row.role)) if row is not None else None
