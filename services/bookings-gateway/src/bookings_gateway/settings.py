@@ -35,10 +35,15 @@ class Settings(ServiceSettings):
     session_idle_minutes: Annotated[int, Field(description="A session ends after so long without a request", ge=1)] = (
         120
     )
-    access_cache_seconds: Annotated[
-        float, Field(description="Who was let in is looked up again after so long; a revocation takes it", ge=0, le=2)
-    ] = 1.0
     session_hours: Annotated[int, Field(description="A session ends after so many hours in any case", ge=1)] = 12
+    access_cache_seconds: Annotated[
+        float,
+        Field(
+            description="Who was let in is looked up again after so many seconds; a revocation takes as long",
+            ge=0,
+            le=2,
+        ),
+    ] = 1.0
 
     @field_validator("legacy_timezone")
     @classmethod
