@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Mapping
 
+import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import iter_route_contexts
@@ -98,6 +99,27 @@ def test_an_application_with_a_route_the_table_does_not_know_is_not_made() -> No
 
     with pytest.raises(UnruledRoute, match=r"GET /api/admin/new is not in access/policy\.py"):
         rules_of(app, POLICY)
+
+
+def test_what_has_no_methods_is_no_way_around_the_table() -> None:
+    app = FastAPI()
+    app.mount(f"{PREFIX}/files", FastAPI())
+
+    with pytest.raises(UnruledRoute, match="has no methods"):
+        rules_of(app, POLICY)
+
+
+async def test_a_path_the_application_is_mounted_under_is_no_way_around_the_guard(whole: Gateway) -> None:
+    transport = httpx.ASGITransport(whole.app, root_path="/below")
+    async with httpx.AsyncClient(transport=transport) as client:
+        answer = await client.get(f"http://gateway/below{LEGACY}")
+
+    assert answer.status_code == 401
+
+
+async def test_a_refusal_has_its_correlation_id(whole: Gateway) -> None:
+    async with whole.client() as client:
+        assert (await client.get("/bookings")).headers["X-Correlation-Id"]
 
 
 def test_openapi_says_of_every_route_who_may(whole: Gateway) -> None:

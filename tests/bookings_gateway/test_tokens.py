@@ -122,6 +122,22 @@ async def test_who_asks_again_is_looked_up_once_and_revocation_takes_the_time_th
             await eventually(is_out, seconds=2, what="the token no good")
 
 
+async def test_a_session_does_not_pass_for_a_token_nor_a_token_for_a_session(gateway_databases: Databases) -> None:
+    """Not even while it is known who it was: a write by token needs no CSRF token."""
+    url = await gateway_databases.create("bookings_gateway")
+    async with running_gateway(url, access_cache_seconds=2) as whole:
+        await add_account(whole.engine)
+        headers = await bearer(whole.engine)
+        async with whole.client() as browser, whole.client(headers=headers) as program:
+            await log_in(browser)
+            for client in (browser, program):
+                assert (await client.get("/session")).status_code == 200
+            swapped = {"Authorization": f"Bearer {browser.cookies['staff_session']}"}
+            planted = {"Cookie": f"staff_session={headers['Authorization'].split()[1]}"}
+        assert await status(whole, swapped) == 401
+        assert await status(whole, planted) == 401
+
+
 def count_statements(engine: AsyncEngine, containing: str) -> list[str]:
     """Return the list that statements run from now on are added to."""
     seen: list[str] = []

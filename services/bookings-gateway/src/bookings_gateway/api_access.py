@@ -12,7 +12,7 @@ from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.access.browser import Browser
 from bookings_gateway.access.login import Attempted, log_in, log_out
 from bookings_gateway.access.policy import PREFIX
-from bookings_gateway.access.recent import Recent
+from bookings_gateway.access.recent import Kind, Recent
 from bookings_gateway.access.schemas import AuditLine, AuditPage, Credentials, Moment, SessionState, Word
 from bookings_gateway.access.secrets import csrf_token, hashed
 from bookings_gateway.access.sessions import Sessions
@@ -54,7 +54,7 @@ def _add_session(router: APIRouter, door: Door) -> None:
             session_id=request.cookies.get(door.browser.cookie),
         )
         session_id, actor = await log_in(door.engine, door.sessions, attempted)
-        door.recent.drop(hashed(attempted.session_id or ""))
+        door.recent.drop(Kind.COOKIE, hashed(attempted.session_id or ""))
         door.browser.give(response, session_id)
         return _state(actor, session_id, response)
 
@@ -68,7 +68,7 @@ def _add_session(router: APIRouter, door: Door) -> None:
         """End the session. A token stays: it is revoked by `bookings-gateway tokens revoke`."""
         if session_id := request.state.session_id:
             await log_out(door.engine, door.sessions, actor, session_id)
-            door.recent.drop(hashed(session_id))
+            door.recent.drop(Kind.COOKIE, hashed(session_id))
             door.browser.take_back(response)
 
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from fastapi.routing import iter_route_contexts
 from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette._utils import get_route_path
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,7 +21,7 @@ from bookings_gateway.access.actor import Actor, Role
 from bookings_gateway.access.browser import Browser
 from bookings_gateway.access.errors import Forbidden, NotLoggedIn, UnruledRoute
 from bookings_gateway.access.policy import LEGACY, LOGIN, POLICY, PREFIX
-from bookings_gateway.access.recent import Recent
+from bookings_gateway.access.recent import Kind, Recent
 from bookings_gateway.access.secrets import hashed
 from bookings_gateway.access.sessions import Sessions
 from bookings_gateway.access.tokens import find_token
@@ -60,20 +61,20 @@ class Access:
         """
         authorization = connection.headers.get("authorization")
         if authorization is not None:
-            return await self._find(_token_of(authorization), find_token), None
+            return await self._find(Kind.BEARER, _token_of(authorization), find_token), None
         session_id = connection.cookies.get(self.browser.cookie, "")
-        return await self._find(session_id, self.sessions.find), session_id
+        return await self._find(Kind.COOKIE, session_id, self.sessions.find), session_id
 
-    async def _find(self, secret: str, look_up: LookUp) -> Actor:
+    async def _find(self, kind: Kind, secret: str, look_up: LookUp) -> Actor:
         if not secret:
             raise NotLoggedIn
         key = hashed(secret)
-        actor = self.recent.get(key)
+        actor = self.recent.get(kind, key)
         if actor is None:
             actor = await look_up(self.engine, key)
             if actor is None:
                 raise NotLoggedIn
-            self.recent.keep(key, actor)
+            self.recent.keep(kind, key, actor)
         return actor
 
 
@@ -96,7 +97,9 @@ def rules_of(app: FastAPI, policy: Mapping[tuple[str, str], Role]) -> list[Rule]
     for route in iter_route_contexts(app.routes):
         if not (route.path or "").startswith(PREFIX):
             continue
-        for method in sorted(route.methods or ()):
+        if not route.methods:  # what is mounted, or a socket: neither has a place in the table
+            raise UnruledRoute(f"{route.path} has no methods, so access/policy.py cannot rule it")
+        for method in sorted(route.methods):
             key = (method, route.path or "")
             if key != LOGIN and key not in policy:
                 raise UnruledRoute(f"{method} {route.path} is not in access/policy.py")
@@ -113,14 +116,15 @@ class Guard:
         self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = await self._refusal(scope) if scope["type"] == "http" and _is_below(PREFIX, scope["path"]) else None
+        path = get_route_path(scope) if scope["type"] == "http" else ""  # the one the router goes by
+        answer = await self._refusal(scope, path) if _is_below(PREFIX, path) else None
         await (answer or self._app)(scope, receive, send)
 
-    async def _refusal(self, scope: Scope) -> JSONResponse | None:
+    async def _refusal(self, scope: Scope, path: str) -> JSONResponse | None:
         """Return the answer to a request that may not go on; a legacy one in the legacy form."""
-        is_legacy = _is_below(LEGACY, scope["path"])
+        is_legacy = _is_below(LEGACY, path)
         try:
-            await self._admit(HTTPConnection(scope))
+            await self._admit(HTTPConnection(scope), path)
         except Refusal as refusal:
             return _legacy(refusal.status, str(refusal)) if is_legacy else refused(refusal)
         except Exception as error:
@@ -129,10 +133,10 @@ class Guard:
             return _legacy(503, _AWAY) if is_legacy else problem(503, _AWAY)
         return None
 
-    async def _admit(self, connection: HTTPConnection) -> None:
+    async def _admit(self, connection: HTTPConnection, path: str) -> None:
         """Put the actor on the request; raises a :class:`Refusal` if it may not go on."""
         method, browser = connection.scope["method"], self._access.browser
-        least = self._least(method, connection.scope["path"])
+        least = self._least(method, path)
         if least is None:
             browser.require_own_page(connection.headers)
             return
@@ -157,4 +161,5 @@ def _is_below(prefix: str, path: str) -> bool:
 
 
 def _legacy(status: int, message: str) -> JSONResponse:
-    return JSONResponse({"error": message}, status_code=status)
+    headers = {"WWW-Authenticate": "Bearer"} if status == NotLoggedIn.status else None
+    return JSONResponse({"error": message}, status_code=status, headers=headers)
