@@ -22,7 +22,7 @@ from shared.database import is_transient
 
 log = structlog.get_logger(__name__)
 
-GROUP = 100  # a group is computed between two awaits, and requests wait for it meanwhile
+GROUP = 200  # a group is computed between two awaits, and requests wait for it meanwhile
 _BACKOFF_SECONDS = (10, 60, 600, 3600)
 _LONGEST_ERROR = 2_000
 
