@@ -28,7 +28,7 @@ def _fields() -> Iterator[tuple[str, str, FieldInfo]]:
     """Variable, name and description of every setting of every service."""
     for settings in SETTINGS:
         for name, field in settings.model_fields.items():
-            prefix = "" if name == "amqp_url" else settings.model_config["env_prefix"]
+            prefix = "" if name in {"amqp_url", "internal_token"} else settings.model_config["env_prefix"]
             yield f"{prefix}{name}".upper(), name, field
 
 
@@ -79,4 +79,4 @@ def test_every_setting_is_listed_with_its_meaning(example: Mapping[str, tuple[st
 
 def test_no_line_is_anything_but_a_setting_or_a_comment() -> None:
     lines = [line for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#")]
-    assert [line for line in lines if not re.fullmatch(r"[A-Z_]+=[\w.,/]*", line)] == []
+    assert [line for line in lines if not re.fullmatch(r"[A-Z_]+=[\w.,/:-]*", line)] == []

@@ -9,6 +9,7 @@ import pytest
 
 from local_stack.rabbitmq import LocalRabbit
 from support import stripe_payloads as stripe
+from support.bearer import BEARER
 from support.databases import Databases
 from support.oracle import drained, projected_totals, totals_by_customers_sql
 from support.system import System, system
@@ -95,7 +96,7 @@ async def test_totals_and_activity_show_the_money_and_follow_an_update_and_a_del
     stats = whole.services["stats"].url
 
     async def settled() -> bool:
-        totals = (await client.get(f"{stats}/api/users/{user_id}/totals")).json()
+        totals = (await client.get(f"{stats}/internal/users/{user_id}/totals", headers=BEARER)).json()
         return bool(
             totals["currencies"]
             == [
@@ -112,7 +113,7 @@ async def test_totals_and_activity_show_the_money_and_follow_an_update_and_a_del
         )
 
     await eventually(settled, what="the totals")
-    activity = (await client.get(f"{stats}/api/users/{user_id}/activity")).json()["items"]
+    activity = (await client.get(f"{stats}/internal/users/{user_id}/activity", headers=BEARER)).json()["items"]
     assert {"booking.created", "booking.updated", "booking.deleted", "payment.succeeded"} <= {
         line["kind"] for line in activity
     }

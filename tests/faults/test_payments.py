@@ -19,10 +19,10 @@ from local_stack.ports import free_port
 from local_stack.postgres import LocalPostgres
 from local_stack.rabbitmq import LocalRabbit
 from support import stripe_payloads as stripe
+from support.bearer import TOKEN
 from support.broker import sweep
 from support.databases import Databases
 from support.fake_stripe import KEY, FakeStripe, fake_stripe
-from support.internal_api import TOKEN
 from support.system import ServiceProcess
 from support.waiting import eventually
 
@@ -96,7 +96,7 @@ async def paying(databases: Databases, amqp_url: str, logs: Path, **settings: st
             "PAYMENTS_DATABASE_URL": url,
             "PAYMENTS_PORT": str(port := free_port()),
             "PAYMENTS_STRIPE_WEBHOOK_SECRETS": stripe.SECRET,
-            "PAYMENTS_INTERNAL_TOKEN": TOKEN,
+            "INTERNAL_TOKEN": TOKEN,
             "PAYMENTS_STRIPE_API_KEY": KEY,
             "PAYMENTS_STRIPE_API_BASE": account.url,
             "PAYMENTS_RECONCILE_EVERY_MINUTES": "0",

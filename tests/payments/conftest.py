@@ -18,8 +18,9 @@ from payments.service.record_delivery import DeliveryRecorder
 from payments.settings import Settings
 from payments.stripe_gateway import StripeApi
 from shared.signal import Signal
+from support.bearer import TOKEN
 from support.fake_stripe import KEY, FakeStripe, fake_stripe
-from support.internal_api import TOKEN, internal_app, operating_settings
+from support.internal_api import internal_app, operating_settings
 from support.payments import Payments
 from support.stripe_payloads import SECRET
 

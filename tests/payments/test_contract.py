@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from local_stack.ports import free_port
+from support.bearer import TOKEN
 from support.databases import Databases
 from support.fake_stripe import KEY, FakeStripe
-from support.internal_api import TOKEN
 from support.stripe_payloads import SECRET
 from support.system import ServiceProcess
 
@@ -27,7 +27,7 @@ async def service(
         "PAYMENTS_DATABASE_URL": await databases.create("payments"),
         "PAYMENTS_PORT": str(port := free_port()),
         "PAYMENTS_STRIPE_WEBHOOK_SECRETS": SECRET,
-        "PAYMENTS_INTERNAL_TOKEN": TOKEN,
+        "INTERNAL_TOKEN": TOKEN,
         "PAYMENTS_STRIPE_API_KEY": KEY,
         "PAYMENTS_STRIPE_API_BASE": account.url,
     }

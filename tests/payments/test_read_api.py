@@ -196,4 +196,4 @@ async def test_nobody_comes_in_without_the_token(payments: Payments, parts: Oper
             answer = await client.get("/internal/payments", headers={"Authorization": sent} if sent else {})
         assert answer.status_code == status
         if status == 503:
-            assert "PAYMENTS_INTERNAL_TOKEN" in answer.json()["detail"]
+            assert "INTERNAL_TOKEN" in answer.json()["detail"]

@@ -9,9 +9,12 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.problems import answer_errors
 from stats import api
 from stats.handlers import JournalHandler
+from stats.settings import Settings
 from support.apply import apply
+from support.bearer import BEARER, TOKEN
 from support.events import booking, linked, merged, payment, registered
 
 ANN = "0190a000-0000-7000-8000-00000000000a"
@@ -30,13 +33,17 @@ HISTORY = [
 async def client(stats_engine: AsyncEngine) -> AsyncIterator[httpx.AsyncClient]:
     await apply(stats_engine, JournalHandler("/stats"), HISTORY)
     app = FastAPI()
-    app.include_router(api.create_router(stats_engine))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://stats") as http:
+    settings = Settings.model_validate(
+        {"database_url": "postgresql://unused", "amqp_url": "amqp://unused", "internal_token": TOKEN}
+    )
+    app.include_router(api.create_router(stats_engine, settings))
+    answer_errors(app)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://stats", headers=BEARER) as http:
         yield http
 
 
 async def get(client: httpx.AsyncClient, path: str, code: int = 200, **params: Any) -> Any:
-    response = await client.get(f"/api/users/{path}", params=params)
+    response = await client.get(f"/internal/users/{path}", params=params)
     assert response.status_code == code, response.text
     return response.json()
 

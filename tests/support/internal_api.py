@@ -2,15 +2,14 @@
 
 from fastapi import FastAPI
 
-from payments.api_access import add_refusals
 from payments.api_payments import Desk, router
 from payments.service.record_manual_payment import CashDesk
 from payments.service.request_refund import RefundDesk
 from payments.settings import Settings
+from shared.problems import answer_errors
+from support.bearer import TOKEN
 from support.payments import Payments
 from support.stripe_payloads import SECRET
-
-TOKEN = "a-token-the-services-share"
 
 
 def operating_settings(**others: object) -> Settings:
@@ -38,5 +37,5 @@ def internal_app(payments: Payments, refunds: RefundDesk | None, **settings: obj
         committed=payments.stored.set,
     )
     app.include_router(router(desk))
-    add_refusals(app)
+    answer_errors(app)
     return app

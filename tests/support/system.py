@@ -16,6 +16,7 @@ import httpx
 
 from local_stack.ports import free_port
 from local_stack.processes import tail
+from support.bearer import TOKEN
 from support.broker import sweep
 from support.databases import Databases
 from support.stripe_payloads import SECRET, Json, sign
@@ -154,6 +155,7 @@ async def system(
             variable(name, "DATABASE_URL"): urls[name],
             variable(name, "PORT"): str(port := free_port()),
             "PAYMENTS_STRIPE_WEBHOOK_SECRETS": SECRET,
+            "INTERNAL_TOKEN": TOKEN,
             **(settings or {}),
         }
         whole.services[name] = ServiceProcess(name, port, environment, logs / f"{name}.log")

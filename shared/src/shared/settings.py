@@ -28,6 +28,14 @@ class ServiceSettings(BaseSettings):
     retry_delays: Annotated[
         str, Field(description="Seconds before each new attempt at a failed event, comma separated")
     ] = "1,10,60,300,900"
+    internal_token: Annotated[
+        SecretStr | None,
+        Field(
+            validation_alias=AliasChoices("INTERNAL_TOKEN", "internal_token"),
+            description="Bearer token of calls between services, the same for all; internal APIs refuse without",
+            min_length=16,
+        ),
+    ] = None
     inbox_retention_days: Annotated[int, Field(description="How long ids of applied events are kept", ge=1)] = 90
 
     @property

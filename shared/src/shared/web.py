@@ -6,19 +6,14 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 import structlog
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Response
 from opentelemetry import trace
 from opentelemetry.context import attach, detach
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared import metrics, tracing
+from shared import metrics, problems, tracing
 from shared.service import Service
-
-PROBLEM = "application/problem+json"
 
 
 def create_app(service: Service, *, title: str, description: str) -> FastAPI:
@@ -31,8 +26,7 @@ def create_app(service: Service, *, title: str, description: str) -> FastAPI:
 
     app = FastAPI(title=title, description=description, version="1", lifespan=lifespan, redoc_url=None)
     app.add_middleware(RequestContext)
-    app.add_exception_handler(HTTPException, _http_problem)  # type: ignore[arg-type]
-    app.add_exception_handler(RequestValidationError, _validation_problem)  # type: ignore[arg-type]
+    problems.answer_errors(app)
     _add_operations(app, service)
     return app
 
@@ -115,24 +109,3 @@ def _noting(send: Send, status: list[int], correlation_id: str) -> Send:
 
 def _header(scope: Scope, name: bytes) -> str | None:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
-
-
-def problem(status: int, detail: str, **extra: object) -> JSONResponse:
-    """Return an RFC 9457 problem document."""
-    body = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        **extra,
-    }
-    return JSONResponse(body, status_code=status, media_type=PROBLEM)
-
-
-async def _http_problem(_: Request, error: HTTPException) -> JSONResponse:
-    return problem(error.status_code, str(error.detail))
-
-
-async def _validation_problem(_: Request, error: RequestValidationError) -> JSONResponse:
-    errors = [{"where": ".".join(map(str, item["loc"])), "what": item["msg"]} for item in error.errors()]
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The request does not fit the contract.", errors=errors)

@@ -10,7 +10,7 @@ import httpx
 import stripe
 
 from local_stack.services import GATEWAY, PAYMENTS, SERVICES, STATS, Service
-from local_stack.settings import WEBHOOK_SECRETS_SETTING
+from local_stack.settings import INTERNAL_SETTING, WEBHOOK_SECRETS_SETTING
 from local_stack.stack import Stack
 
 Json = dict[str, Any]
@@ -40,7 +40,8 @@ class Clients:
 
     async def totals(self, user_id: str) -> Json | None:
         """A user's totals as stats tells them; None when it has heard of no such user."""
-        response = await self.http.get(f"{self.url(STATS)}/api/users/{user_id}/totals")
+        path = f"{self.url(STATS)}/internal/users/{user_id}/totals"
+        response = await self.http.get(path, headers=self._bearer)
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
         return dict(response.raise_for_status().json())
@@ -55,6 +56,10 @@ class Clients:
     async def holds(self, service: Service, question: str, *values: str) -> bool:
         """Whether `question`, the inside of an EXISTS, has an answer in the service's database."""
         return bool(await self.databases[service].fetchval(f"SELECT EXISTS ({question})", *values))
+
+    @property
+    def _bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.stack.settings()[INTERNAL_SETTING]}"}
 
     def url(self, service: Service) -> str:
         """Where `service` listens."""

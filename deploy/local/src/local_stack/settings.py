@@ -14,6 +14,7 @@ from local_stack.rabbitmq import LocalRabbit
 from local_stack.services import SERVICES
 
 AMQP_SETTING = "AMQP_URL"
+INTERNAL_SETTING = "INTERNAL_TOKEN"
 STRIPE_BASE_SETTING = "PAYMENTS_STRIPE_API_BASE"
 STRIPE_KEY_SETTING = "PAYMENTS_STRIPE_API_KEY"
 WEBHOOK_SECRETS_SETTING = "PAYMENTS_STRIPE_WEBHOOK_SECRETS"
@@ -72,7 +73,7 @@ def _stripe(environment: Mapping[str, str], secrets_file: Path) -> dict[str, str
     kept = kept_secrets(secrets_file, ["stripe_webhook_secret", "stripe_api_key", "internal_token"])
     settings = {
         WEBHOOK_SECRETS_SETTING: f"whsec_{kept['stripe_webhook_secret']}",
-        "PAYMENTS_INTERNAL_TOKEN": kept["internal_token"],
+        INTERNAL_SETTING: kept["internal_token"],
     }
     key = f"sk_test_{kept['stripe_api_key']}"
     if environment.get(STRIPE_KEY_SETTING, key) != key:

@@ -25,6 +25,10 @@ class Settings(ServiceSettings):
         str, Field(description="Zone the legacy server ran in: of its times without a zone, and of its dates")
     ] = "Europe/London"
 
+    users_url: Annotated[str, Field(description="Where the users service answers")] = "http://127.0.0.1:8002"
+    payments_url: Annotated[str, Field(description="Where the payments service answers")] = "http://127.0.0.1:8001"
+    stats_url: Annotated[str, Field(description="Where the stats service answers")] = "http://127.0.0.1:8003"
+
     @field_validator("legacy_timezone")
     @classmethod
     def _known_zone(cls, name: str) -> str:

@@ -15,7 +15,7 @@ from payments.errors import DeliveryRefused, NotStored, Reason
 from payments.service.record_delivery import Delivery, DeliveryRecorder
 from payments.settings import Settings
 from shared.metrics import HTTP_SECONDS
-from shared.web import PROBLEM, problem
+from shared.problems import PROBLEM, problem
 
 log = structlog.get_logger(__name__)
 

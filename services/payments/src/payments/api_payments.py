@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments import schemas
-from payments.api_access import documented, require_token
 from payments.errors import NoStripeKey, RefusedByStripe, UnusableAmount
 from payments.service.find_payments import Page, Wanted, find_payments, show_payment
 from payments.service.match_by_hand import match_by_hand, unmatch_by_hand
@@ -18,9 +17,10 @@ from payments.service.request_refund import RefundDesk, RefundRequest
 from payments.service.suggest_bookings import suggest_bookings
 from payments.settings import Settings
 from payments.timeline import timeline
+from shared.internal_api import internal_router
 from shared.money import to_minor
+from shared.problems import documented
 
-PREFIX = "/internal"
 Responses = dict[int | str, dict[str, Any]]
 
 Limit = Annotated[int, Query(ge=1, le=200)]
@@ -92,12 +92,7 @@ def _minor(amount: str | None, currency: str | None) -> int | None:
 
 def router(desk: Desk) -> APIRouter:
     """Return the internal API."""
-    routes = APIRouter(
-        prefix=PREFIX,
-        tags=["payments"],
-        dependencies=[Depends(require_token(desk.settings))],
-        responses=documented(),
-    )
+    routes = internal_router(desk.settings, tag="payments")
     _add_lists(routes, desk)
     _add_one(routes, desk)
     _add_matching(routes, desk)

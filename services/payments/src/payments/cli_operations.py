@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments.errors import AlreadyReconciling, Refusal, StripeAway, StripeRefused
+from payments.errors import AlreadyReconciling, StripeAway, StripeRefused
 from payments.operations import operations
 from payments.schemas import shown
 from payments.service.examine import Expected
@@ -20,6 +20,7 @@ from payments.service.reconcile_report import Missed, Report
 from payments.service.suggest_bookings import Suggestion, suggest_bookings
 from payments.settings import Settings
 from shared.cli import Program, console, print_rows, with_engine
+from shared.refusals import Refusal
 
 _SHOWN = 100
 Payment = Annotated[UUID, typer.Argument(metavar="PAYMENT", help="The payment's id")]

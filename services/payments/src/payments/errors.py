@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from shared.refusals import Refusal
+
 
 class Reason(StrEnum):
     """Why a delivery is refused; also the label it is counted by."""
@@ -58,16 +60,6 @@ class StripeRefused(Exception):
         super().__init__(message)
         self.status = status
         self.code = code
-
-
-class Refusal(Exception):
-    """A request of the internal API that is not done; says why, with the status and the facts of the answer."""
-
-    status = 409
-
-    def __init__(self, detail: str, **facts: object) -> None:
-        super().__init__(detail)
-        self.facts = facts
 
 
 class NoSuchPayment(Refusal):
@@ -136,33 +128,6 @@ class AlreadyReconciling(Exception):
 
     def __init__(self) -> None:
         super().__init__("another run of reconcile is under way")
-
-
-class UnusableCursor(Refusal):
-    """A page's cursor that no earlier page gave."""
-
-    status = 422
-
-    def __init__(self) -> None:
-        super().__init__("This cursor is not one of ours: take `next` of the page before.")
-
-
-class Unauthorized(Refusal):
-    """No bearer token, or another."""
-
-    status = 401
-
-    def __init__(self) -> None:
-        super().__init__("This needs `Authorization: Bearer …` with the token the services share.")
-
-
-class NoInternalToken(Refusal):
-    """Nobody may call: there is no token to compare with."""
-
-    status = 503
-
-    def __init__(self) -> None:
-        super().__init__("The internal API is closed: PAYMENTS_INTERNAL_TOKEN is not set.")
 
 
 class RefusedByStripe(Refusal):

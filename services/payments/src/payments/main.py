@@ -3,7 +3,6 @@
 from fastapi import FastAPI
 
 from payments.api import Webhook, add_routes
-from payments.api_access import add_refusals
 from payments.api_payments import Desk, router
 from payments.handlers import BookingsHandler
 from payments.operations import operations
@@ -60,7 +59,6 @@ def compose(settings: Settings) -> FastAPI:
         committed=service.committed.set,
     )
     app.include_router(router(desk))
-    add_refusals(app)
     add_routes(app, Webhook(settings, recorder))
     return app
 

@@ -32,10 +32,6 @@ class Settings(ServiceSettings):
     ] = None
     stripe_api_key: Annotated[SecretStr | None, Field(description="Key for calls to Stripe's API")] = None
     stripe_api_base: Annotated[str | None, Field(description="Stripe's API, when it is not api.stripe.com")] = None
-    internal_token: Annotated[
-        SecretStr | None,
-        Field(description="Bearer token of calls between services; the internal API refuses without", min_length=16),
-    ] = None
     reconcile_every_minutes: Annotated[
         int, Field(ge=0, description="How often Stripe is asked what was missed; 0 is never. Needs the API key")
     ] = 60

@@ -8,24 +8,27 @@ from fastapi import APIRouter, HTTPException, Query
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.contracts import UserTotalsSnapshot
+from shared.internal_api import internal_router
+from shared.refusals import UnusableCursor
 from stats.schemas import Activity, ActivityPage, cursor_of, read_cursor
 from stats.service import read
+from stats.settings import Settings
 
 MOST_USERS = 500
 
 
-def create_router(engine: AsyncEngine) -> APIRouter:
+def create_router(engine: AsyncEngine, settings: Settings) -> APIRouter:
     """Return the routes."""
-    router = APIRouter(prefix="/api/users", tags=["statistics"])
+    router = internal_router(settings, tag="statistics")
 
-    @router.get("/totals")
+    @router.get("/users/totals")
     async def totals_by_ids(
         ids: Annotated[list[UUID], Query(description="Repeat for each user", min_length=1, max_length=MOST_USERS)],
     ) -> dict[UUID, UserTotalsSnapshot]:
         """Return totals by the ids asked for; users of whom nothing is known are absent."""
         return dict(await read.totals(engine, set(ids)))
 
-    @router.get("/{user_id}/totals", responses={404: {"description": "No such user"}})
+    @router.get("/users/{user_id}/totals", responses={404: {"description": "No such user"}})
     async def totals(user_id: UUID) -> UserTotalsSnapshot:
         """Return a user's totals, per currency."""
         found = await read.totals(engine, {user_id})
@@ -33,7 +36,7 @@ def create_router(engine: AsyncEngine) -> APIRouter:
             raise HTTPException(404, f"nothing is known of user {user_id}")
         return found[user_id]
 
-    @router.get("/{user_id}/activity", responses={422: {"description": "Not a cursor of ours"}})
+    @router.get("/users/{user_id}/activity", responses={422: {"description": "Not a cursor of ours"}})
     async def activity(
         user_id: UUID,
         kind: Annotated[list[str] | None, Query(description="Only these event types; repeatable")] = None,
@@ -61,4 +64,4 @@ def _position(cursor: str | None) -> tuple[datetime, UUID] | None:
     try:
         return read_cursor(cursor) if cursor else None
     except ValueError:
-        raise HTTPException(422, "not a cursor of ours") from None
+        raise UnusableCursor from None

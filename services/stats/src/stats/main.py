@@ -28,7 +28,8 @@ def create_service(settings: Settings) -> Service:
 
 def create_app() -> FastAPI:
     """Return the application, settings read from the environment."""
-    service = create_service(Settings())
+    settings = Settings()
+    service = create_service(settings)
     app = create_web_app(service, title="stats", description="User totals and activity, from events.")
-    app.include_router(api.create_router(service.engine))
+    app.include_router(api.create_router(service.engine, settings))
     return app

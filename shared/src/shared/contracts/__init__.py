@@ -8,7 +8,7 @@ from shared.contracts.base import CONTRACTS, Contract, NewerSchema, Snapshot, Un
 from shared.contracts.bookings import BookingContact, BookingSnapshot
 from shared.contracts.payments import PaymentSnapshot
 from shared.contracts.stats import CurrencyTotals, UserTotalsSnapshot
-from shared.contracts.users import BookingLinkSnapshot, UserMergeSnapshot, UserSnapshot
+from shared.contracts.users import BookingLinkSnapshot, UserErasedSnapshot, UserMergeSnapshot, UserSnapshot
 
 __all__ = [
     "CONTRACTS",
@@ -21,6 +21,7 @@ __all__ = [
     "PaymentSnapshot",
     "Snapshot",
     "UnknownType",
+    "UserErasedSnapshot",
     "UserMergeSnapshot",
     "UserSnapshot",
     "UserTotalsSnapshot",

@@ -35,6 +35,14 @@ class UserMergeSnapshot(Snapshot):
     merged_into: str | None = None
 
 
+class UserErasedSnapshot(Snapshot):
+    """A person was erased: whoever keeps names, addresses or numbers of theirs removes them. Subject: the user's id."""
+
+    user_id: str
+    erased_at: AwareDatetime
+
+
 register(UserSnapshot, "user.registered", "user.updated")
 register(BookingLinkSnapshot, "user.booking_linked")
 register(UserMergeSnapshot, "user.merged", "user.unmerged")
+register(UserErasedSnapshot, "user.erased")

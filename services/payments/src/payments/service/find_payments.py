@@ -12,7 +12,8 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments.errors import NoSuchPayment, UnusableCursor
+from payments.errors import NoSuchPayment
+from shared.refusals import UnusableCursor
 
 _SELECT = """
     SELECT p.*, h.reference AS booking_reference, m.id IS NOT NULL AS manual

@@ -1,0 +1,35 @@
+"""The API between services: only who bears their shared token gets in."""
+
+import hmac
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from shared.problems import documented
+from shared.refusals import NoInternalToken, Unauthorized
+from shared.settings import ServiceSettings
+
+PREFIX = "/internal"
+
+_bearer = HTTPBearer(auto_error=False, description="INTERNAL_TOKEN, which the services share")
+
+
+def internal_router(settings: ServiceSettings, *, tag: str) -> APIRouter:
+    """Return a router under :data:`PREFIX` that lets nobody in who does not bear the shared token."""
+    return APIRouter(
+        prefix=PREFIX, tags=[tag], dependencies=[Depends(_require_token(settings))], responses=documented()
+    )
+
+
+def _require_token(settings: ServiceSettings) -> Callable[..., None]:
+    expected = settings.internal_token.get_secret_value().encode() if settings.internal_token else None
+
+    def check(given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
+        if expected is None:
+            raise NoInternalToken
+        if given is None or not hmac.compare_digest(given.credentials.encode(), expected):
+            raise Unauthorized
+
+    return check
