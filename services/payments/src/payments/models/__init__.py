@@ -14,12 +14,15 @@ from payments.models.payments import (
     lock_payments_concerned,
     save_payments,
 )
+from payments.models.users import add_erasures, add_merges
 
 __all__ = [
     "ObjectRow",
     "Payment",
     "add_booking_keys",
+    "add_erasures",
     "add_links",
+    "add_merges",
     "bookings_known",
     "event_bodies",
     "forget_payments",
