@@ -16,12 +16,18 @@ _STAY = frozenset(
         *("client_reference_id", *BOOKING_KEYS),
     }
 )
+_DEEPEST = 50
 
 
-def redacted(value: Any, *, name: str = "") -> Any:  # noqa: ANN401 - JSON
-    """Return JSON of the same shape in which strings remain only under names known to be harmless."""
+def redacted(value: Any, *, name: str = "", depth: int = 0) -> Any:  # noqa: ANN401 - JSON
+    """Return JSON of the same shape in which strings remain only under names known to be harmless.
+
+    What is nested more deeply than anything of Stripe's goes.
+    """
+    if depth > _DEEPEST:
+        return None
     if isinstance(value, dict):
-        return {key: redacted(item, name=key) for key, item in value.items()}
+        return {key: redacted(item, name=key, depth=depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [redacted(item, name=name) for item in value]
+        return [redacted(item, name=name, depth=depth + 1) for item in value]
     return None if isinstance(value, str) and name not in _STAY else value

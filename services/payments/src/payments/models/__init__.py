@@ -1,7 +1,7 @@
 """The tables of objects, payments and what is known of bookings: how they are locked, read and written.
 
-Locks are taken in one order by everybody: booking names and links, the matching lock, object rows by id, payment rows
-by id, fetch requests by id. Nobody commits here.
+Locks are taken in one order by everybody: booking names and links, the matching lock, object rows by id, charges
+first, payment rows by id, fetch requests by id. Nobody commits here.
 """
 
 from payments.models.bookings import add_booking_keys, add_links, bookings_known, own_matching, share_matching

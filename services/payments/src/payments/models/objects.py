@@ -31,13 +31,15 @@ _KEPT = TypeAdapter(Kept)
 _ROWS = TypeAdapter(list[ObjectRow])
 
 # A name is enough to lock: two events of one object, or a refund and its charge, meet here even when neither row was
-# there. Sorted, so that overlapping groups wait instead of deadlocking; what was there is then read by a statement of
-# its own, whose new snapshot sees what the wait was for. The matching lock is taken before the first name.
+# there. Sorted, so that overlapping groups wait instead of deadlocking, and charges first, because whoever holds a
+# charge writes the refunds and disputes that wait for it too. What was there is then read by a statement of its own,
+# whose new snapshot sees what the wait was for. The matching lock is taken before the first name.
 _NAME = text(
     """
     WITH matching AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(:matching))
     INSERT INTO stripe_object (id)
-    SELECT id FROM matching, unnest(CAST(:ids AS text[])) AS id ORDER BY id
+    SELECT id FROM matching, unnest(CAST(:ids AS text[])) AS id
+    ORDER BY left(id, 3) NOT IN ('ch_', 'py_'), id
     ON CONFLICT DO NOTHING
     RETURNING id
     """
@@ -45,7 +47,8 @@ _NAME = text(
 _LOCK = text(
     """
     SELECT id, payment_id, waits_for, CAST(kept AS text) AS kept FROM stripe_object
-    WHERE id = ANY(CAST(:ids AS text[])) ORDER BY id FOR UPDATE
+    WHERE id = ANY(CAST(:ids AS text[]))
+    ORDER BY left(id, 3) NOT IN ('ch_', 'py_'), id FOR UPDATE
     """
 )
 # All objects of locked payments, and the refunds and disputes that waited for a locked charge: nobody adds to either

@@ -99,8 +99,8 @@ class EventProcessor:
         async with self._engine.begin() as connection:
             claimed = await connection.execute(_CLAIM, {"only": only, "limit": limit})
             stored = [Stored(**row) for row in claimed.mappings()]
-            examined = [examine(each, self._expected) for each in stored]
             try:
+                examined = [examine(each, self._expected) for each in stored]
                 await self._apply(connection, examined)
                 await self._decide(connection, examined)
             except Exception as error:
