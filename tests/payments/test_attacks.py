@@ -5,7 +5,6 @@ import json
 import sys
 from datetime import UTC, datetime
 
-
 from payments.errors import DeliveryRefused
 from payments.service.announce import Cause
 from payments.service.erase_users import redact
