@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bookings_gateway.api import create_router
+from bookings_gateway.api_bookings import create_router
 from bookings_gateway.capture import Capture
 from bookings_gateway.domain import DEFAULT_LAYOUT, Layout
 from bookings_gateway.errors import LegacyTableUnfit
@@ -66,7 +66,7 @@ async def gateway(gateway_engine: AsyncEngine, request: pytest.FixtureRequest) -
     await lay_out(gateway_engine, legacy)
     app = FastAPI()
     tables = LegacyTableCache("bookings", legacy.layout)
-    app.include_router(create_router(Bookings(gateway_engine, tables, Signal(), "GBP", LONDON)))
+    app.include_router(create_router(Bookings(gateway_engine, tables, Signal(), currency="GBP", zone=LONDON)))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway/api/admin") as client:
         yield Gateway(gateway_engine, legacy, client)
 

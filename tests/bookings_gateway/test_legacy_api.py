@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bookings_gateway.api import create_router
+from bookings_gateway.api_bookings import create_router
 from bookings_gateway.domain import DEFAULT_LAYOUT
 from bookings_gateway.legacy_table import LegacyTableCache
 from bookings_gateway.service import Bookings
@@ -24,7 +24,7 @@ NOBODY = "00000000-0000-4000-8000-000000000001"
 async def client(gateway_engine: AsyncEngine) -> AsyncIterator[httpx.AsyncClient]:
     tables = LegacyTableCache("bookings", DEFAULT_LAYOUT)
     app = FastAPI()
-    app.include_router(create_router(Bookings(gateway_engine, tables, Signal(), "GBP", "Europe/London")))
+    app.include_router(create_router(Bookings(gateway_engine, tables, Signal(), currency="GBP", zone="Europe/London")))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway/api/admin") as client:
         yield client

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from bookings_gateway.api import create_router
+from bookings_gateway.api_bookings import create_router
 from bookings_gateway.capture import Capture
 from bookings_gateway.handlers import ReadModelHandler
 from bookings_gateway.legacy_table import LegacyTableCache
@@ -35,7 +35,7 @@ def compose(settings: Settings) -> tuple[Service, Bookings]:
         },
         search_path=SEARCH_PATH,
     )
-    return service, Bookings(service.engine, tables, changed, settings.currency, settings.legacy_timezone)
+    return service, Bookings(service.engine, tables, changed, currency=settings.currency, zone=settings.legacy_timezone)
 
 
 def create_app() -> FastAPI:

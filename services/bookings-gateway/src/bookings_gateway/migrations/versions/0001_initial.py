@@ -73,7 +73,8 @@ READ_MODEL = [
     """,
     "CREATE INDEX booking_user_due ON booking_user (booking_id) WHERE NOT written",
     "CREATE INDEX booking_user_user_id ON booking_user (user_id)",
-    # received and refunded are minor units of currency; flag is why a payment was not written into its booking.
+    # received, refunded and disputed are minor units of currency.
+    # flag is why a payment was not written into its booking.
     """
     CREATE TABLE booking_payment (
         payment_id  text PRIMARY KEY,
@@ -83,6 +84,8 @@ READ_MODEL = [
         currency    text NOT NULL,
         received    bigint NOT NULL,
         refunded    bigint NOT NULL,
+        disputed    bigint NOT NULL DEFAULT 0,
+        open_disputes  integer NOT NULL DEFAULT 0,
         method      text,
         reference   text,
         paid_at     timestamptz NOT NULL,
@@ -114,6 +117,21 @@ FUNCTIONS = [
     EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
         RETURN NULL;
     END $$
+    """,
+    # JavaScript's form of times outside the years 1 to 9999; NULL for what it has no time for.
+    """
+    CREATE FUNCTION gateway.far_time(moment timestamptz) RETURNS text LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$
+        SELECT CASE WHEN moment <= timestamptz '275760-09-13 00:00:00Z' THEN
+            CASE WHEN years.number >= 10000 THEN '+' || lpad(CAST(years.number AS text), 6, '0')
+                 WHEN years.number < 0 THEN '-' || lpad(CAST(-years.number AS text), 6, '0')
+                 ELSE lpad(CAST(years.number AS text), 4, '0') END
+            || to_char(moment AT TIME ZONE 'UTC', '-MM-DD"T"HH24:MI:SS.MS"Z"') END
+        FROM (
+            SELECT CAST(extract(year FROM moment AT TIME ZONE 'UTC') AS integer)
+                   + CASE WHEN moment < '0001-01-01 00:00:00Z' THEN 1 ELSE 0 END AS number
+            WHERE isfinite(moment)
+        ) years
+    $$
     """,
     # "undefined" is what the old server wrote where there was nothing.
     """
