@@ -1,4 +1,4 @@
-"""The gateway beside the running old server, over rows of every messy kind in every mixture. Part of ``make test-long``."""
+"""The gateway beside the running old server, over every messy kind of row in every mixture: ``make test-long``."""
 
 import json
 import os

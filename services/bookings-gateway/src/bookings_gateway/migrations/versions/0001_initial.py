@@ -120,18 +120,19 @@ FUNCTIONS = [
     """,
     # JavaScript's form of times outside the years 1 to 9999; NULL for what it has no time for.
     """
-    CREATE FUNCTION gateway.far_time(moment timestamptz) RETURNS text LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$
-        SELECT CASE WHEN moment <= timestamptz '275760-09-13 00:00:00Z' THEN
-            CASE WHEN years.number >= 10000 THEN '+' || lpad(CAST(years.number AS text), 6, '0')
-                 WHEN years.number < 0 THEN '-' || lpad(CAST(-years.number AS text), 6, '0')
-                 ELSE lpad(CAST(years.number AS text), 4, '0') END
-            || to_char(moment AT TIME ZONE 'UTC', '-MM-DD"T"HH24:MI:SS.MS"Z"') END
-        FROM (
-            SELECT CAST(extract(year FROM moment AT TIME ZONE 'UTC') AS integer)
-                   + CASE WHEN moment < '0001-01-01 00:00:00Z' THEN 1 ELSE 0 END AS number
-            WHERE isfinite(moment)
-        ) years
-    $$
+    CREATE FUNCTION gateway.far_time(moment timestamptz) RETURNS text LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE AS $$
+    DECLARE
+        year integer;
+    BEGIN
+        IF NOT isfinite(moment) OR moment > '275760-09-13 00:00:00Z' THEN
+            RETURN NULL;
+        END IF;
+        year := extract(year FROM moment AT TIME ZONE 'UTC');
+        year := year + CASE WHEN year < 0 THEN 1 ELSE 0 END;  -- 1 BC is the year 0
+        RETURN CASE WHEN year BETWEEN 0 AND 9999 THEN lpad(CAST(year AS text), 4, '0')
+                    ELSE CASE WHEN year < 0 THEN '-' ELSE '+' END || lpad(CAST(abs(year) AS text), 6, '0') END
+            || to_char(moment AT TIME ZONE 'UTC', '-MM-DD"T"HH24:MI:SS.MS"Z"');
+    END $$
     """,
     # "undefined" is what the old server wrote where there was nothing.
     """
