@@ -13,6 +13,7 @@ from bookings_gateway.statements import (
     BY_ID,
     COUNT,
     DELETE,
+    EXPORT,
     INSERT,
     LISTING,
     MATCHES,
@@ -68,6 +69,9 @@ class Queries:
         self._names = {**table.names, "fields": _fields(table, currency=currency, zone=zone)}
         self._names["contact_object"] = f"SELECT {_contact_object(table)} AS contact"
         self._names["searched"] = _searched(table)
+        exported = _exported(table, zone=zone)
+        self.export_columns = {name: name == table.layout.final_amount for name in exported}
+        self._names["exported"] = ", ".join(f"{text_} AS {quoted(name)}" for name, text_ in exported.items())
         self._made: dict[object, TextClause] = {}
 
     def listing(self, wanted: Filter) -> TextClause:
@@ -82,6 +86,10 @@ class Queries:
     def count(self, wanted: Filter) -> TextClause:
         """How many bookings match, before limit and offset."""
         return self._make(COUNT, condition=_condition(wanted))
+
+    def export(self, wanted: Filter) -> TextClause:
+        """Every match as a row of texts, named by ``export_columns``: name → whether it is an amount."""
+        return self._make(EXPORT, payments=PAYMENTS_OF_ALL, condition=_condition(wanted))
 
     def booking(self) -> TextClause:
         """The one booking ``:id``."""
@@ -139,6 +147,21 @@ def _contact(table: LegacyTable, key: str) -> str:
         if len(said) > 1
         else "".join(said) or "NULL"
     )
+
+
+def _exported(table: LegacyTable, *, zone: str) -> dict[str, str]:
+    """Column → its text, of what the admin's table shows: nothing of participants, notes and invoices leaves."""
+    layout = table.layout
+    own = (layout.id, layout.reference, layout.status, layout.final_amount, layout.payment_date, layout.payment_method)
+    columns = [*own, layout.payment_reference, layout.payment_status, layout.created_at, layout.updated_at]
+    shown = {name: wire(f"b.{quoted(name)}", table.columns[name], zone=zone) for name in columns if name is not None}
+    people = {key: _contact(table, key) for key in ("email", "phone", "company")}
+    added = {
+        "customerName": _customer_name(table),
+        **{f"customer{key.title()}": expression for key, expression in people.items()},
+        "paymentStatus": PAYMENT_STATUS,
+    }
+    return {name: f"CAST({expression} AS text)" for name, expression in (shown | added).items()}
 
 
 def _customer_name(table: LegacyTable) -> str:

@@ -3,7 +3,7 @@
 import json
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.errors import BookingNotFound, BookingTaken, LegacyError, UnknownColumns
+from bookings_gateway.export import csv_lines
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache
 from bookings_gateway.listing import Filter, Queries
 from shared.database import sqlstate
@@ -66,6 +67,13 @@ class Bookings:
             if rows or wanted.offset == 0:
                 return Listing(_array([row.body for row in rows]), rows[0].total if rows else 0)
             return Listing(b"[]", (await connection.execute(queries.count(wanted), wanted.parameters)).scalar_one())
+
+    async def export(self, wanted: Filter) -> AsyncIterator[bytes]:
+        """Yield the bookings wanted as CSV, header first; their limit and offset are not looked at."""
+        async with self.engine.connect() as connection:
+            _, queries = await self._table(connection)
+            async for lines in csv_lines(connection, queries, wanted):
+                yield lines
 
     async def get(self, id_: str) -> bytes:
         """Return one booking as a JSON object; raises :class:`BookingNotFound`."""

@@ -37,6 +37,14 @@ LISTING = """
     WHERE {condition}
     ORDER BY b.{created_at} DESC, b.{id}
 """
+EXPORT = """
+    SELECT {exported}
+    FROM {table} b
+    CROSS JOIN LATERAL ({contact_object}) c
+    LEFT JOIN {payments}
+    WHERE {condition}
+    ORDER BY b.{created_at} DESC, b.{id}
+"""
 # What payments come to, of all bookings at once or of each on its own: a page of 50 must not add up everybody's.
 SUMS = """
     sum(received) AS received, sum(refunded) AS refunded, bool_or(open_disputes > 0 OR disputed > 0) AS in_dispute
