@@ -5,20 +5,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bookings_gateway.api_bookings import create_router
 from bookings_gateway.domain import Layout
 from bookings_gateway.install import install
 from bookings_gateway.layouts import PRESETS
-from bookings_gateway.legacy_table import LegacyTableCache
-from bookings_gateway.service import Bookings
-from shared.signal import Signal
 from support import javascript
+from support.legacy_gateway import client_of
 from support.legacy_recordings import GOLDEN, SCENES, Scene, answers
 from support.legacy_rows import create_and_fill
 
@@ -33,10 +28,7 @@ async def asked(engine: AsyncEngine, scene: Scene, layout: Layout) -> dict[str, 
         engine.url.set(drivername="postgresql").render_as_string(hide_password=False), scene.rows, scene.table
     )
     await install(engine, "bookings", layout)
-    app = FastAPI()
-    tables = LegacyTableCache("bookings", layout)
-    app.include_router(create_router(Bookings(engine, tables, Signal(), currency="GBP", zone="Europe/London")))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+    async with client_of(engine, layout, base_url="http://gateway") as client:
         return await answers(client, scene)
 
 

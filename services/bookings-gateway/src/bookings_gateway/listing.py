@@ -14,6 +14,8 @@ from bookings_gateway.statements import (
     COUNT,
     DELETE,
     EXPORT,
+    IMAGE_OF_NEW,
+    IMAGES,
     INSERT,
     LISTING,
     MATCHES,
@@ -96,19 +98,20 @@ class Queries:
         return self._make(LISTING, rows="{table}", payments=PAYMENTS_OF_EACH, condition=BY_ID)
 
     def insert(self, columns: Iterable[str]) -> TextClause:
-        """Insert what ``:body`` says of these columns; answers the booking as it then is."""
-        return self._write(INSERT, columns)
+        """Insert what ``:body`` says of these columns; answers ``body`` and the row ``before`` (null) and ``after``."""
+        return self._write(INSERT, IMAGE_OF_NEW, columns)
 
     def update(self, columns: Iterable[str]) -> TextClause:
         """Change the booking ``:id`` likewise; answers nothing where there is none."""
-        return self._write(UPDATE, columns)
+        return self._write(UPDATE, IMAGES, columns)
 
     def delete(self) -> TextClause:
-        """Delete the booking ``:id``; answers its id."""
+        """Delete the booking ``:id``; answers the row ``before``, and ``after``, which is null."""
         return self._make(DELETE)
 
-    def _write(self, template: str, columns: Iterable[str]) -> TextClause:
-        return self._make(LISTING, tuple(columns), before=template, rows="written", payments=PAYMENTS_OF_EACH)
+    def _write(self, template: str, images: str, columns: Iterable[str]) -> TextClause:
+        parts = {"before": template, "rows": "written", "payments": PAYMENTS_OF_EACH, "total": images}
+        return self._make(LISTING, tuple(columns), **parts)
 
     def _make(self, template: str, columns: tuple[str, ...] = (), **parts: str) -> TextClause:
         key = (template, columns, *parts.items())

@@ -1,4 +1,6 @@
-"""Use cases of the legacy API. Each commits its own transaction; events are the row trigger's business."""
+"""Use cases of the legacy API. Each commits its own transaction, a write with its line in the audit; events are the row
+trigger's business.
+"""
 
 import json
 import re
@@ -8,10 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import TextClause
+from sqlalchemy import Row, TextClause
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bookings_gateway.access.actor import Actor
+from bookings_gateway.booking_audit import record
 from bookings_gateway.errors import BookingNotFound, BookingTaken, LegacyError, UnknownColumns
 from bookings_gateway.export import csv_lines
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache
@@ -80,18 +84,22 @@ class Bookings:
         async with self._reading.connect() as connection:
             table, queries = await self._table(connection)
             _require_id(table, id_)
-            return _found((await connection.execute(queries.booking(), {"id": id_})).scalar_one_or_none())
+            body: bytes | None = (await connection.execute(queries.booking(), {"id": id_})).scalar_one_or_none()
+        if body is None:
+            raise BookingNotFound
+        return body
 
-    async def create(self, fields: Mapping[str, Any]) -> bytes:
+    async def create(self, actor: Actor, fields: Mapping[str, Any]) -> bytes:
         """Insert a booking and return it as a JSON object; raises a :class:`LegacyError`."""
         async with self.engine.begin() as connection:
             table, queries = await self._table(connection)
             values = _complete(_columns_of(table, fields), table)
-            body = _found(await self._write(connection, queries.insert(values), values))
+            written = await self._write(connection, queries.insert(values), values)
+            await record(connection, actor, table.layout, "create", written)
         self._changed.set()
-        return body
+        return bytes(written.body)
 
-    async def update(self, id_: str, fields: Mapping[str, Any]) -> bytes:
+    async def update(self, actor: Actor, id_: str, fields: Mapping[str, Any]) -> bytes:
         """Change the given fields and return the booking as a JSON object; raises a :class:`LegacyError`."""
         async with self.engine.begin() as connection:
             table, queries = await self._table(connection)
@@ -100,16 +108,18 @@ class Bookings:
                 raise LegacyError("The id of a booking cannot be changed")
             values = _columns_of(table, fields) | _present({table.layout.updated_at: _now()})
             values.pop(table.layout.id, None)
-            body = _found(await self._write(connection, queries.update(values), values, id_))
+            written = await self._write(connection, queries.update(values), values, id_)
+            await record(connection, actor, table.layout, "update", written)
         self._changed.set()
-        return body
+        return bytes(written.body)
 
-    async def delete(self, id_: str) -> None:
+    async def delete(self, actor: Actor, id_: str) -> None:
         """Delete a booking for good, as the legacy application does; raises :class:`BookingNotFound`."""
         async with self.engine.begin() as connection:
             table, queries = await self._table(connection)
             _require_id(table, id_)
-            _found(await self._write(connection, queries.delete(), {}, id_))
+            written = await self._write(connection, queries.delete(), {}, id_)
+            await record(connection, actor, table.layout, "delete", written)
         self._changed.set()
 
     async def _table(self, connection: AsyncConnection) -> tuple[LegacyTable, Queries]:
@@ -120,25 +130,21 @@ class Bookings:
 
     async def _write(
         self, connection: AsyncConnection, writing: TextClause, values: Mapping[str, Any], id_: str | None = None
-    ) -> bytes | None:
-        """Run a write and return its answer; what the database refuses becomes a :class:`LegacyError`."""
+    ) -> Row[Any]:
+        """Run a write and return ``body``, ``before`` and ``after``; raises a :class:`LegacyError`."""
         parameters = {"traceparent": child_traceparent(None), "zone": self._zone}
         parameters |= ({"body": _as_json(values)} if values else {}) | ({"id": id_} if id_ else {})
         try:
-            answer: bytes | None = (await connection.execute(writing, parameters)).scalar_one_or_none()
+            written = (await connection.execute(writing, parameters)).one_or_none()
         except DBAPIError as error:
             raise _refusal(error) from error
-        return answer
+        if written is None:
+            raise BookingNotFound
+        return written
 
 
 def _array(bodies: Sequence[bytes]) -> bytes:
     return b"".join((b"[", b",".join(bodies), b"]"))
-
-
-def _found(answer: bytes | None) -> bytes:
-    if answer is None:
-        raise BookingNotFound
-    return answer
 
 
 def _as_json(values: Mapping[str, Any]) -> str:

@@ -73,19 +73,28 @@ RECORD = """
     prepared CROSS JOIN LATERAL
     json_populate_record(CAST(NULL AS {table}), CASE WHEN done <> '' THEN CAST(:body AS json) END) r
 """
+# The row as it was is locked first, so that what is told of it is what was changed.
+_WAS = f"""
+    was AS MATERIALIZED (
+        SELECT b.* FROM {{table}} b CROSS JOIN prepared WHERE done <> '' AND {BY_ID} FOR NO KEY UPDATE OF b
+    )
+"""
 INSERT = f"""
     WITH {{prepare}}, written AS (INSERT INTO {{table}} ({{columns}}) SELECT {{values}} FROM {RECORD} RETURNING *)
 """
 UPDATE = f"""
-    WITH {{prepare}}, written AS (
-        UPDATE {{table}} b SET ({{columns}}) = ROW({{values}}) FROM {RECORD} WHERE {BY_ID} RETURNING b.*
+    WITH {{prepare}}, {_WAS}, written AS (
+        UPDATE {{table}} b SET ({{columns}}) = ROW({{values}})
+        FROM was CROSS JOIN {RECORD} WHERE b.{{id}} = was.{{id}} RETURNING b.*
     )
 """
 DELETE = f"""
-    WITH {{prepare}}
-    DELETE FROM {{table}} b USING prepared WHERE done <> '' AND {BY_ID}
-    RETURNING convert_to(CAST(b.{{id}} AS text), 'UTF8')
+    WITH {{prepare}}, {_WAS}
+    DELETE FROM {{table}} b USING was WHERE b.{{id}} = was.{{id}}
+    RETURNING CAST(row_to_json(was.*) AS text) AS before, CAST(NULL AS text) AS after
 """
+IMAGE_OF_NEW = ", CAST(NULL AS text) AS before, CAST(row_to_json(b.*) AS text) AS after"
+IMAGES = ", (SELECT CAST(row_to_json(was.*) AS text) FROM was) AS before, CAST(row_to_json(b.*) AS text) AS after"
 
 STATUS_IS = "lower(CAST(b.{status} AS text)) = lower(CAST(:status AS text))"
 MATCHES = "concat_ws(' ', {searched}) ILIKE :search"
