@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from bookings_gateway.cli_shadow import shadow_app
 from bookings_gateway.cli_staff import staff_app, tokens_app
 from bookings_gateway.errors import LegacyTableBusy, LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.install import install
@@ -45,6 +46,7 @@ PROGRAM = Program(
 app = base_app(PROGRAM)
 app.add_typer(staff_app(PROGRAM), name="staff")
 app.add_typer(tokens_app(PROGRAM), name="tokens")
+app.add_typer(shadow_app, name="shadow")
 
 
 def main() -> None:

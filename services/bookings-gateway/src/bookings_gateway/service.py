@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row, TextClause
 from sqlalchemy.exc import DBAPIError
@@ -20,6 +21,7 @@ from bookings_gateway.errors import BookingNotFound, BookingTaken, LegacyError, 
 from bookings_gateway.export import csv_lines
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache
 from bookings_gateway.listing import Filter, Queries
+from bookings_gateway.rollout.old_path import old_row, old_rows
 from shared.database import sqlstate
 from shared.ids import new_id
 from shared.signal import Signal
@@ -57,12 +59,13 @@ class Bookings:
         self._changed = changed
         self._currency = currency
         self._zone = zone
+        self._zone_info = ZoneInfo(zone)
         self._queries: tuple[LegacyTable, Queries] | None = None
 
     async def find(self, wanted: Filter) -> Listing:
         """Return the bookings wanted, newest first."""
         async with self._reading.connect() as connection:
-            _, queries = await self._table(connection)
+            _, queries = await self.prepared(connection)
             if not wanted.is_page:
                 bodies = (await connection.execute(queries.listing(wanted), wanted.parameters)).scalars().all()
                 return Listing(_array(bodies), len(bodies))
@@ -72,17 +75,34 @@ class Bookings:
                 return Listing(_array([row.body for row in rows]), rows[0].total if rows else 0)
             return Listing(b"[]", (await connection.execute(queries.count(wanted), wanted.parameters)).scalar_one())
 
+    async def find_as_before(self, wanted: Filter) -> bytes:
+        """Return the page wanted as the old server did: nothing added, neither search nor status known."""
+        async with self._reading.connect() as connection:
+            table = await self.tables.get(connection)
+            rows = await old_rows(connection, table, self._zone_info, limit=wanted.limit, offset=wanted.offset)
+        return _array([row.encode() for row in rows])
+
+    async def get_as_before(self, id_: str) -> bytes:
+        """Return one booking likewise; raises :class:`BookingNotFound`."""
+        async with self._reading.connect() as connection:
+            table = await self.tables.get(connection)
+            _require_id(table, id_)
+            row = await old_row(connection, table, self._zone_info, id_)
+        if row is None:
+            raise BookingNotFound
+        return row.encode()
+
     async def export(self, wanted: Filter) -> AsyncIterator[bytes]:
         """Yield the bookings wanted as CSV, header first; their limit and offset are not looked at."""
         async with self.engine.connect() as connection:
-            _, queries = await self._table(connection)
+            _, queries = await self.prepared(connection)
             async for lines in csv_lines(connection, queries, wanted):
                 yield lines
 
     async def get(self, id_: str) -> bytes:
         """Return one booking as a JSON object; raises :class:`BookingNotFound`."""
         async with self._reading.connect() as connection:
-            table, queries = await self._table(connection)
+            table, queries = await self.prepared(connection)
             _require_id(table, id_)
             body: bytes | None = (await connection.execute(queries.booking(), {"id": id_})).scalar_one_or_none()
         if body is None:
@@ -92,7 +112,7 @@ class Bookings:
     async def create(self, actor: Actor, fields: Mapping[str, Any]) -> bytes:
         """Insert a booking and return it as a JSON object; raises a :class:`LegacyError`."""
         async with self.engine.begin() as connection:
-            table, queries = await self._table(connection)
+            table, queries = await self.prepared(connection)
             values = _complete(_columns_of(table, fields), table)
             written = await self._write(connection, queries.insert(values), values)
             await record(connection, actor, table.layout, "create", written)
@@ -102,7 +122,7 @@ class Bookings:
     async def update(self, actor: Actor, id_: str, fields: Mapping[str, Any]) -> bytes:
         """Change the given fields and return the booking as a JSON object; raises a :class:`LegacyError`."""
         async with self.engine.begin() as connection:
-            table, queries = await self._table(connection)
+            table, queries = await self.prepared(connection)
             _require_id(table, id_)
             if str(fields.get(table.layout.id, id_)).lower() != id_.lower():
                 raise LegacyError("The id of a booking cannot be changed")
@@ -116,13 +136,14 @@ class Bookings:
     async def delete(self, actor: Actor, id_: str) -> None:
         """Delete a booking for good, as the legacy application does; raises :class:`BookingNotFound`."""
         async with self.engine.begin() as connection:
-            table, queries = await self._table(connection)
+            table, queries = await self.prepared(connection)
             _require_id(table, id_)
             written = await self._write(connection, queries.delete(), {}, id_)
             await record(connection, actor, table.layout, "delete", written)
         self._changed.set()
 
-    async def _table(self, connection: AsyncConnection) -> tuple[LegacyTable, Queries]:
+    async def prepared(self, connection: AsyncConnection) -> tuple[LegacyTable, Queries]:
+        """Return the table as it is now, and its statements."""
         table = await self.tables.get(connection)
         if self._queries is None or self._queries[0] is not table:
             self._queries = table, Queries(table, currency=self._currency, zone=self._zone)

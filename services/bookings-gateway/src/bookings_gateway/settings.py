@@ -1,5 +1,6 @@
 """Settings of the bookings gateway."""
 
+from pathlib import Path
 from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -26,6 +27,9 @@ class Settings(ServiceSettings):
             description="Its columns: default, lower_case, snake_case, flat_contact, or a .toml or .json file's path"
         ),
     ] = "default"
+    flags_file: Annotated[
+        Path | None, Field(description="Who gets the new answers, as flagd's flags; without one, everybody")
+    ] = None
     currency: Annotated[
         str, Field(description="The business's own currency, of every finalAmount", pattern="^[A-Z]{3}$")
     ] = "GBP"

@@ -16,6 +16,7 @@ POLICY: Mapping[tuple[str, str], Role] = {
     ("GET", f"{PREFIX}/session"): Role.VIEWER,
     ("POST", f"{PREFIX}/logout"): Role.VIEWER,
     ("GET", f"{PREFIX}/audit"): Role.ADMIN,
+    ("GET", f"{PREFIX}/rollout"): Role.ADMIN,
     ("GET", LEGACY): Role.VIEWER,
     ("POST", LEGACY): Role.STAFF,
     ("GET", f"{LEGACY}/export"): Role.STAFF,
