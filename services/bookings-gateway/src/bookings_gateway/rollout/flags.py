@@ -109,11 +109,15 @@ class Flags:
             self._due = {}
 
     async def run(self, service: Service) -> None:
+        """Watch until cancelled."""
+        await self.watch(service.engine)
+
+    async def watch(self, engine: AsyncEngine) -> None:
         """Look at the file twice a second until cancelled. An absent database is waited for, the flags are not."""
         while True:
             self.reload()
             try:
-                await self.record(service.engine)
+                await self.record(engine)
             except Exception as error:
                 if not is_transient(error):
                     raise
