@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -137,7 +138,7 @@ async def test_a_flip_is_in_force_within_two_seconds(gateway_engine: AsyncEngine
     try:
         for said in ("off", "on"):
             write(path, legacy_enrichment=said)
-            await eventually(lambda said=said: _says(flags, said), seconds=2)
+            await eventually(partial(_says, flags, said), seconds=2)
     finally:
         watching.cancel()
 
