@@ -165,7 +165,13 @@ class Bookings:
 
 
 def _array(bodies: Sequence[bytes]) -> bytes:
-    return b"".join((b"[", b",".join(bodies), b"]"))
+    """Join once: a full listing is megabytes, and a second copy of it costs as much as the first."""
+    if not bodies:
+        return b"[]"
+    parts = list(bodies)
+    parts[0] = b"[" + parts[0]
+    parts[-1] += b"]"
+    return b",".join(parts)
 
 
 def _as_json(values: Mapping[str, Any]) -> str:
