@@ -19,7 +19,7 @@ from bookings_gateway.domain import Layout, booking_snapshot, read_row
 from shared.database import is_transient
 from shared.event_log import NewEvent, append
 from shared.service import Service
-from shared.signal import AdaptivePoll, Signal
+from shared.signal import AdaptivePoll, Pace, Signal
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +27,7 @@ PAGE = 500
 _LOCK = 7_301_955_101
 _RECONNECT_SECONDS = 0.5
 _LONGEST_ID = 200
+_PACE_SECONDS = 0.04  # bookings in quick succession share a transaction; one alone does not wait
 _TYPES = {"I": "booking.created", "U": "booking.updated", "D": "booking.deleted"}
 
 CAPTURED = prometheus_client.Counter("captured_changes_total", "Changes of the legacy table turned into events")
@@ -35,27 +36,24 @@ SET_ASIDE = prometheus_client.Counter("captured_changes_set_aside_total", "Chang
 # The table is empty most of the time, and a plan made for that takes long when it is full.
 _TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(:key), set_config('plan_cache_mode', 'force_custom_plan', true)")
 # A statement of its own after the lock: its snapshot then sees what the last holder deleted. Within one booking a
-# later row cannot be visible before an earlier one, because its writer waited for the earlier commit.
+# later row cannot be visible before an earlier one, because its writer waited for the earlier commit. version is the
+# booking's newest so far, 0 or NULL before the first; the lock keeps it still.
 _NEXT = text(
     """
-    SELECT seq, CAST(op AS text) AS op, booking_id, CAST(row AS text) AS row, changed_at, traceparent
+    SELECT seq, CAST(op AS text) AS op, booking_id, CAST(row AS text) AS row, changed_at, traceparent,
+           (SELECT max(l.sequence) FROM event_log l WHERE l.subject = booking_id) AS version
     FROM booking_change ORDER BY seq LIMIT :page
     """
 )
-_VERSIONS = text(
-    """
-    SELECT wanted.subject, newest.sequence
-    FROM unnest(CAST(:subjects AS text[])) AS wanted (subject)
-    CROSS JOIN LATERAL (
-        SELECT sequence FROM event_log l WHERE l.subject = wanted.subject ORDER BY sequence DESC LIMIT 1
-    ) newest
-    """
-)
 # A row deleted and inserted anew under its id (an undo, a restore) has lost the user's id it once got.
-_WRITE_LINKS_AGAIN = text(
-    "UPDATE booking_user SET written = false WHERE written AND booking_id = ANY(CAST(:bookings AS text[]))"
+_FORGET = text(
+    """
+    WITH again AS (
+        UPDATE booking_user SET written = false WHERE written AND booking_id = ANY(CAST(:inserted AS text[]))
+    )
+    DELETE FROM booking_change WHERE seq = ANY(CAST(:seqs AS bigint[]))
+    """
 )
-_FORGET = text("DELETE FROM booking_change WHERE seq = ANY(CAST(:seqs AS bigint[]))")
 _SET_ASIDE = text(
     """
     INSERT INTO booking_change_failed (seq, op, booking_id, row, changed_at, error)
@@ -77,8 +75,10 @@ class Capture:
 
     async def run(self, service: Service) -> None:
         """Capture until cancelled. An absent database is waited for."""
+        pace = Pace(_PACE_SECONDS)
         poll = AdaptivePoll(shortest=0.08, longest=0.25)  # for the legacy application; our own writers signal
         while True:
+            await pace.keep()
             try:
                 count = await self.capture_page(service.engine, service.source)
             except Exception as error:
@@ -103,13 +103,13 @@ class Capture:
         return len(rows)
 
     async def _settle(self, connection: AsyncConnection, source: str, rows: Sequence[RowMapping]) -> None:
-        news, failed = self._translate(rows, await _versions(connection, rows))
+        versions = Tally({row["booking_id"]: row["version"] or 0 for row in rows})
+        news, failed = self._translate(rows, versions)
         await append(connection, source, news)
         if failed:
             await _set_aside(connection, failed)
         inserted = [row["booking_id"] for row in rows if row["op"] == "I"]
-        await connection.execute(_WRITE_LINKS_AGAIN, {"bookings": inserted})
-        await connection.execute(_FORGET, {"seqs": [row["seq"] for row in rows]})
+        await connection.execute(_FORGET, {"inserted": inserted, "seqs": [row["seq"] for row in rows]})
         CAPTURED.inc(len(news))
 
     def _translate(
@@ -139,13 +139,6 @@ class Capture:
             data=snapshot,
             traceparent=row["traceparent"],
         )
-
-
-async def _versions(connection: AsyncConnection, rows: Sequence[RowMapping]) -> Tally[str]:
-    """Return the newest version of each booking; 0 where there is none yet. The lock keeps them still."""
-    subjects = sorted({row["booking_id"] for row in rows})
-    found = await connection.execute(_VERSIONS, {"subjects": subjects})
-    return Tally({row.subject: row.sequence for row in found})
 
 
 async def _set_aside(connection: AsyncConnection, failed: Sequence[tuple[RowMapping, Exception]]) -> None:

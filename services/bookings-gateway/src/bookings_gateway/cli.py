@@ -5,8 +5,8 @@ from pathlib import Path
 
 import typer
 
+from bookings_gateway.cli_shadow import shadow_app
 from bookings_gateway.cli_staff import staff_app, tokens_app
-from bookings_gateway.domain import DEFAULT_LAYOUT
 from bookings_gateway.errors import LegacyTableBusy, LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.install import install
 from bookings_gateway.main import NAME, SEARCH_PATH, create_app
@@ -29,7 +29,7 @@ async def _install(settings: Settings) -> list[str]:
     url = settings.database_url.get_secret_value()
     engine = create_engine(url, name=f"{NAME} migrate", pool_size=1, search_path=SEARCH_PATH)
     try:
-        return await install(engine, settings.legacy_table, DEFAULT_LAYOUT)
+        return await install(engine, settings.legacy_table, settings.layout)
     finally:
         await engine.dispose()
 
@@ -46,6 +46,7 @@ PROGRAM = Program(
 app = base_app(PROGRAM)
 app.add_typer(staff_app(PROGRAM), name="staff")
 app.add_typer(tokens_app(PROGRAM), name="tokens")
+app.add_typer(shadow_app, name="shadow")
 
 
 def main() -> None:

@@ -4,18 +4,20 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
-from bookings_gateway import api_access
+from bookings_gateway import api_access, api_rollout
 from bookings_gateway.access.browser import Browser
 from bookings_gateway.access.documented import document_access
 from bookings_gateway.access.guard import Access, guard
 from bookings_gateway.access.recent import Recent
 from bookings_gateway.access.sessions import Sessions
 from bookings_gateway.access.upkeep import Upkeep
-from bookings_gateway.api import create_router
+from bookings_gateway.api_bookings import create_router
 from bookings_gateway.capture import Capture
-from bookings_gateway.domain import DEFAULT_LAYOUT
 from bookings_gateway.handlers import ReadModelHandler
 from bookings_gateway.legacy_table import LegacyTableCache
+from bookings_gateway.rollout.flags import SHIPPED, Flags
+from bookings_gateway.rollout.shadow import Shadow
+from bookings_gateway.rollout.switch import Rollout
 from bookings_gateway.service import Bookings
 from bookings_gateway.settings import Settings
 from bookings_gateway.write_back import WriteBack
@@ -29,10 +31,11 @@ PUBLISHES = ("booking.created", "booking.updated", "booking.deleted")
 SEARCH_PATH = "gateway,public"
 
 
-def compose(settings: Settings) -> tuple[Service, Bookings]:
-    """Return the service's moving parts, not yet running, and its use cases."""
+def compose(settings: Settings) -> tuple[Service, Rollout]:
+    """Return the service's moving parts, not yet running, and its use cases behind the rollout's flags."""
     changed = Signal()
-    tables = LegacyTableCache(settings.legacy_table, DEFAULT_LAYOUT)
+    tables = LegacyTableCache(settings.legacy_table, settings.layout)
+    flags = Flags(settings.flags_file or SHIPPED)
     service = Service(
         settings,
         name=NAME,
@@ -40,13 +43,17 @@ def compose(settings: Settings) -> tuple[Service, Bookings]:
         publishes=PUBLISHES,
         handler=lambda _: ReadModelHandler(settings.currency),
         background={
-            "capture": Capture(changed, DEFAULT_LAYOUT, settings.currency, settings.zone).run,
-            "write-back": WriteBack(tables, changed).run,
+            "capture": Capture(changed, settings.layout, settings.currency, settings.zone).run,
+            "write-back": WriteBack(tables, changed, settings.legacy_timezone).run,
+            "flags": flags.run,
+            "shadow": lambda service: rollout.shadow.run(service),
             "access-upkeep": Upkeep(sessions_of(settings)).run,
         },
         search_path=SEARCH_PATH,
     )
-    return service, Bookings(service.engine, tables, changed, settings.currency, settings.legacy_timezone)
+    bookings = Bookings(service.engine, tables, changed, currency=settings.currency, zone=settings.legacy_timezone)
+    rollout = Rollout(flags, bookings, Shadow(bookings, settings.zone))
+    return service, rollout
 
 
 def create_app() -> FastAPI:
@@ -55,12 +62,13 @@ def create_app() -> FastAPI:
     return application(settings, *compose(settings))
 
 
-def application(settings: Settings, service: Service, bookings: Bookings) -> FastAPI:
+def application(settings: Settings, service: Service, rollout: Rollout) -> FastAPI:
     """Return the application of these parts."""
     app = create_web_app(
         service, title="bookings-gateway", description="The legacy bookings API, kept; its changes, published."
     )
-    app.include_router(create_router(bookings))
+    app.include_router(create_router(rollout))
+    app.include_router(api_rollout.create_router(service.engine, rollout.flags))
     add_access(app, service, settings)
     return app
 

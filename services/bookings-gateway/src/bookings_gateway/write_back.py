@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, statement
+from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, literal, statement
 from shared.database import is_transient
 from shared.service import Service
 from shared.signal import AdaptivePoll, Signal
@@ -24,6 +24,14 @@ Write = Callable[[AsyncConnection, Sequence[RowMapping]], Awaitable[int]]
 _PAGE = 200
 _RECONNECT_SECONDS = 0.5
 
+# Mostly there is nothing to do, and one statement finds that out.
+_IS_DUE = text(
+    """
+    SELECT EXISTS (SELECT FROM booking_user WHERE NOT written) AS links,
+           EXISTS (SELECT FROM booking_payment WHERE NOT written AND NOT migrated AND status = 'succeeded'
+                   AND booking_id IS NOT NULL) AS payments
+    """
+)
 # SKIP LOCKED: the consumer may hold these while it waits for us, and so may another replica of this worker.
 _DUE_LINKS = text(
     """
@@ -59,7 +67,12 @@ _PAYMENTS_WRITTEN = text(
 )
 
 # Should this process freeze with legacy rows locked, the legacy application waits seconds for them, not a minute.
-_GIVE_UP_WHEN_FROZEN = text("SELECT set_config('idle_in_transaction_session_timeout', '5s', true)")
+# A time goes into a column without zone as the legacy server's own.
+_PREPARE = text(
+    """
+    SELECT set_config('idle_in_transaction_session_timeout', '5s', true), set_config('TimeZone', :zone, true)
+    """
+)
 
 # The rows that can be had now. The later statements of the transaction write to these alone, so none of them waits.
 _HOLD = """
@@ -71,22 +84,40 @@ _EXISTING = """
 """
 # "updatedAt" stays: the copy of the user's id is no change of the booking.
 _WRITE_LINKS = """
-    UPDATE {table} b SET user_id = d.user_id
+    UPDATE {table} b SET {user_id} = d.user_id
     FROM unnest(CAST(:ids AS text[]), CAST(:users AS uuid[])) AS d (id, user_id)
-    WHERE b.{id} = CAST(d.id AS {id_type}) AND b.user_id IS DISTINCT FROM d.user_id
+    WHERE b.{id} = CAST(d.id AS {id_type}) AND b.{user_id} IS DISTINCT FROM d.user_id
 """
 # The newest payment of each booking, and only while the booking still waits for one.
 _WRITE_PAYMENTS = """
-    UPDATE {table} b SET status = 'PAID', {payment_date} = p.paid_at,
-        {payment_method} = coalesce(upper(p.method), b.{payment_method}), {payment_reference} = p.reference,
-        {updated_at} = now()
+    UPDATE {table} b SET {assignments}
     FROM (
         SELECT DISTINCT ON (booking_id) booking_id, paid_at, method, reference FROM booking_payment
         WHERE booking_id = ANY(CAST(:ids AS text[])) AND status = 'succeeded' AND NOT migrated
         ORDER BY booking_id, paid_at DESC, payment_id DESC
     ) p
     WHERE b.{id} = CAST(p.booking_id AS {id_type}) AND lower(CAST(b.{status} AS text)) IN ('pending', 'confirmed')
+        AND {unpaid}
 """
+_ASSIGNMENTS = {
+    "payment_status": "'paid'",
+    "payment_date": "p.paid_at",
+    "payment_method": "coalesce({paid_method}, b.{payment_method})",
+    "payment_reference": "p.reference",
+    "updated_at": "now()",
+}
+_UNPAID = "coalesce(lower(CAST(b.{payment_status} AS text)), 'pending') IN ('pending', 'unpaid', 'failed')"
+
+
+def payment_writing(table: LegacyTable) -> TextClause:
+    """Return the statement that marks bookings paid, in the words and columns of the table's layout."""
+    layout = table.layout
+    names = {**table.names, "paid_method": "upper(p.method)" if layout.paid_status.isupper() else "lower(p.method)"}
+    assigned = {field: value.format(**names) for field, value in _ASSIGNMENTS.items() if field in layout.columns}
+    assigned["status"] = f"'{literal(layout.paid_status)}'"
+    names["assignments"] = ", ".join(f"{names[field]} = {value}" for field, value in assigned.items())
+    names["unpaid"] = _UNPAID.format(**names) if layout.payment_status else "true"
+    return text(_WRITE_PAYMENTS.format(**names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +139,11 @@ class WriteBack:
 
     tables: LegacyTableCache
     changed: Signal
+    zone: str
 
     async def run(self, service: Service) -> None:
         """Write until cancelled. An absent database is waited for."""
-        poll = AdaptivePoll(shortest=0.1, longest=0.25)  # nobody waits for these writes: rather fewer, larger pages
+        poll = AdaptivePoll(shortest=0.25, longest=0.5)  # nobody waits for these writes: rather fewer, larger pages
         while True:
             try:
                 written = await self.write_due(service.engine)
@@ -125,7 +157,11 @@ class WriteBack:
 
     async def write_due(self, engine: AsyncEngine) -> int:
         """Go once through everything due, in pages of a transaction each; return how many bookings were settled."""
-        written = await self._write_all_payments(engine)
+        async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            due = (await connection.execute(_IS_DUE)).one()
+        written = await self._write_all_payments(engine) if due.payments else 0
+        if not due.links:
+            return written
         async for links in self._pages(engine, _DUE_LINKS, self._write_links):
             # Between two pages of links, which an import brings by the hundred thousand, payments have their turn.
             written += links + await self._write_all_payments(engine)
@@ -144,7 +180,7 @@ class WriteBack:
         while True:
             settled = 0
             async with engine.begin() as connection:
-                await connection.execute(_GIVE_UP_WHEN_FROZEN)
+                await connection.execute(_PREPARE, {"zone": self.zone})
                 rows = (await connection.execute(due, {"after": after, "page": _PAGE})).mappings().all()
                 if rows:
                     settled = await write(connection, rows)
@@ -167,7 +203,7 @@ class WriteBack:
         due = [row["booking_id"] for row in rows]
         payments = list((await connection.execute(_HOLD_PAYMENTS, {"ids": due})).scalars())
         held = await _hold(connection, table, due)
-        await connection.execute(statement(_WRITE_PAYMENTS, table), {"ids": list(held.statuses)})
+        await connection.execute(payment_writing(table), {"ids": list(held.statuses)})
         cancelled = [booking_id for booking_id, status in held.statuses.items() if status == "cancelled"]
         marks = {"payments": payments, "ids": held.settled, "cancelled": cancelled, "missing": held.missing}
         for row in await connection.execute(_PAYMENTS_WRITTEN, marks):
