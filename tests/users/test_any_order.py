@@ -40,8 +40,8 @@ STATE = text(
 
 async def state_after(engine: AsyncEngine, events: list[Event], group: int) -> Any:
     async with engine.begin() as connection:
-        await connection.execute(text("TRUNCATE users, contact_variant, booking_link, inbox, event_log, outbox"))
-    await apply(engine, BookingsHandler("/users"), events, group=group)
+        await connection.execute(text("TRUNCATE users, contact_variant, booking_link, inbox, event_log, outbox CASCADE"))
+    await apply(engine, BookingsHandler("/users", phone_region="GB"), events, group=group)
     async with engine.connect() as connection:
         return (await connection.execute(STATE)).scalar_one()
 
