@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -25,7 +26,7 @@ REDACTED = dict.fromkeys(("first_name", "last_name", "phone", "company"))
 LATER = "2199-01-01T00:00:00Z"
 
 
-def planted(booking_id: str, sequence: int = 1, **fields: object) -> Event:
+def planted(booking_id: str, sequence: int = 1, **fields: Any) -> Event:
     return booking(booking_id, sequence, **{"email": EMAIL, "contact": CONTACT, **fields})
 
 

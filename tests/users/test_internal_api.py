@@ -96,7 +96,8 @@ async def test_entries_are_written_once_per_key_shown_newest_first_and_together_
     await people.merge(bob, id_)
 
     for user in (id_, bob):
-        items, cursor = [], {}
+        items: list[Any] = []
+        cursor: dict[str, str] = {}
         while True:
             page = await people.ask(f"/users/{user}/{path}", limit=2, **cursor)
             items += page["items"]
