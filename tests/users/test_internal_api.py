@@ -97,7 +97,7 @@ async def test_entries_are_written_once_per_key_shown_newest_first_and_together_
 
     for user in (id_, bob):
         items: list[Any] = []
-        cursor: dict[str, str] = {}
+        cursor: dict[str, Any] = {}
         while True:
             page = await people.ask(f"/users/{user}/{path}", limit=2, **cursor)
             items += page["items"]
