@@ -2,11 +2,15 @@
 
 from fastapi import FastAPI
 
+from bookings_gateway import api_payments, api_search, api_users
+from bookings_gateway.admin_desk import Desk
 from bookings_gateway.api import create_router
 from bookings_gateway.capture import Capture
 from bookings_gateway.domain import DEFAULT_LAYOUT
+from bookings_gateway.erase import Erase
 from bookings_gateway.handlers import ReadModelHandler
 from bookings_gateway.legacy_table import LegacyTableCache
+from bookings_gateway.remote import Part, Remote
 from bookings_gateway.service import Bookings
 from bookings_gateway.settings import Settings
 from bookings_gateway.write_back import WriteBack
@@ -15,14 +19,15 @@ from shared.signal import Signal
 from shared.web import create_app as create_web_app
 
 NAME = "bookings-gateway"
-BINDINGS = ("user.*", "payment.*", "user_totals.changed")
+BINDINGS = ("user.*", "payment.*", "user_totals.changed", "booking.*")
 PUBLISHES = ("booking.created", "booking.updated", "booking.deleted")
 SEARCH_PATH = "gateway,public"
 
 
-def compose(settings: Settings) -> tuple[Service, Bookings]:
-    """Return the service's moving parts, not yet running, and its use cases."""
+def compose(settings: Settings) -> tuple[Service, Bookings, Desk]:
+    """Return the service's moving parts, not yet running, and what its doors call."""
     changed = Signal()
+    remote = remote_of(settings)
     tables = LegacyTableCache(settings.legacy_table, DEFAULT_LAYOUT)
     service = Service(
         settings,
@@ -33,17 +38,37 @@ def compose(settings: Settings) -> tuple[Service, Bookings]:
         background={
             "capture": Capture(changed, DEFAULT_LAYOUT, settings.currency, settings.zone).run,
             "write-back": WriteBack(tables, changed).run,
+            "erase": Erase(tables, changed).run,
+            "remote": remote.run,
         },
         search_path=SEARCH_PATH,
     )
-    return service, Bookings(service.engine, tables, changed, settings.currency, settings.legacy_timezone)
+    bookings = Bookings(service.engine, tables, changed, settings.currency, settings.legacy_timezone)
+    return service, bookings, Desk(engine=service.engine, remote=remote, currency=settings.currency)
 
 
 def create_app() -> FastAPI:
     """Return the application, settings read from the environment."""
-    service, bookings = compose(Settings())
+    service, bookings, desk = compose(Settings())
     app = create_web_app(
         service, title="bookings-gateway", description="The legacy bookings API, kept; its changes, published."
     )
     app.include_router(create_router(bookings))
+    add_admin(app, desk)
     return app
+
+
+def add_admin(app: FastAPI, desk: Desk) -> None:
+    """Add the new admin API."""
+    for door in (api_users, api_payments, api_search):
+        app.include_router(door.router(desk))
+
+
+def remote_of(settings: Settings) -> Remote:
+    """Return the clients of the other services."""
+    urls = {
+        Part.USERS: settings.users_url,
+        Part.PAYMENTS: settings.payments_url,
+        Part.STATS: settings.stats_url,
+    }
+    return Remote(urls, settings.internal_token)

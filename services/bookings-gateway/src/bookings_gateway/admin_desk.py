@@ -1,0 +1,101 @@
+"""What the admin API's routes have in common: what they call, their paging, and the age of what they show."""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import structlog
+from fastapi import Header, Query, Response
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bookings_gateway.access.actor import Actor
+from bookings_gateway.remote import Remote
+from bookings_gateway.schemas_admin import Word
+
+log = structlog.get_logger(__name__)
+
+PREFIX = "/api/admin"
+AGE_HEADER = "X-Read-Model-Heard"
+
+Limit = Annotated[int, Query(ge=1, le=200)]
+Offset = Annotated[int, Query(ge=0, le=1_000_000_000)]
+Cursor = Annotated[Word | None, Query(description="`next` of the page before")]
+Order = Annotated[Literal["asc", "desc"], Query(description="What is missing counts as the smallest")]
+Search = Annotated[
+    str | None, Query(max_length=200, description="Name, e-mail, phone in any format, company, reference; words begun")
+]
+_KEY = Header(
+    alias="Idempotency-Key",
+    min_length=8,
+    max_length=200,
+    pattern=r"^[\x21-\x7e]+$",
+    description="The same key again does it once",
+)
+Key = Annotated[str, _KEY]
+OptionalKey = Annotated[str | None, _KEY]
+
+AGED: dict[str, Any] = {
+    "headers": {
+        AGE_HEADER: {
+            "description": "When an event of each service was last taken in: `users=…, payments=…, stats=…`",
+            "schema": {"type": "string"},
+        }
+    }
+}
+_HEARD = text("SELECT source, heard_at FROM heard ORDER BY source")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What the routes call. ``currency`` is the business's own."""
+
+    engine: AsyncEngine
+    remote: Remote
+    currency: str
+
+    async def say_age(self, response: Response) -> None:
+        """Put on the answer how old the read model is."""
+        async with self.engine.connect() as connection:
+            rows = (await connection.execute(_HEARD)).all()
+        response.headers[AGE_HEADER] = ", ".join(f"{row.source.strip('/')}={_shown(row.heard_at)}" for row in rows)
+
+    async def record(self, actor: Actor, *, action: str, entity: str, after: dict[str, Any] | None = None) -> None:
+        """Record what another service has done for somebody."""
+        del after
+        log.info("staff_wrote", actor_id=str(actor.id), action=action, entity=entity)
+
+
+def _shown(moment: datetime | None) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else "never"
+
+
+async def csv_body(header: Iterable[str], rows: AsyncIterator[Iterable[object]]) -> AsyncIterator[str]:
+    """Yield the lines of a CSV file, a few hundred at a time."""
+    lines = [csv_line(header)]
+    async for row in rows:
+        lines.append(csv_line(row))
+        if len(lines) >= _LINES:
+            yield "".join(lines)
+            lines.clear()
+    yield "".join(lines)
+
+
+_LINES = 500
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_line(cells: Iterable[object]) -> str:
+    """Return one line by RFC 4180; text that a spreadsheet would take for a formula gets an apostrophe in front.
+
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return ",".join(_cell(cell) for cell in cells) + "\r\n"
+
+
+def _cell(cell: object) -> str:
+    if cell is None:
+        return ""
+    value = f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else str(cell)
+    return '"' + value.replace('"', '""') + '"' if any(mark in value for mark in ',"\r\n') else value
