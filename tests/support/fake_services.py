@@ -71,6 +71,11 @@ class FakeServices:
             self.sequence += 1
             return {**self._user(user_id), **await request.json()}
 
+        self._add_records(app)
+        self._add_decisions(app)
+        return app
+
+    def _add_records(self, app: FastAPI) -> None:
         @app.get("/internal/users/{user_id}/notes")
         async def notes(limit: int) -> dict[str, Any]:
             return {"items": self.notes[:limit], "next": None}
@@ -89,6 +94,7 @@ class FakeServices:
         async def add_communication(user_id: str, request: Request) -> dict[str, Any]:
             return {"id": str(uuid4()), "user_id": user_id, "created_at": EPOCH.isoformat(), **await request.json()}
 
+    def _add_decisions(self, app: FastAPI) -> None:
         @app.get("/internal/users/{user_id}/merge-preview")
         async def preview(into: str) -> dict[str, Any]:
             return {"into": into, "bookings": 2}
@@ -100,8 +106,6 @@ class FakeServices:
         @app.get("/internal/duplicates")
         async def duplicates() -> dict[str, Any]:
             return {"items": [{"users": [], "reasons": ["same phone and surname"], "score": 0.9}], "next": None}
-
-        return app
 
     def _user(self, user_id: str) -> dict[str, Any]:
         return {
