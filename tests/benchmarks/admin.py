@@ -73,7 +73,7 @@ async def measure(infrastructure: Infrastructure) -> Result:
     kept = os.environ.get("ADMIN_DATABASE")
     url = infrastructure.postgres.admin_url(kept) if kept else await infrastructure.databases.create("bookings_gateway")
     engine = create_engine(url, name="benchmark", search_path=SEARCH_PATH)
-    filled = 0.0 if kept else await fill(engine, USERS, BOOKINGS)
+    filled = 0.0 if kept else await fill(url, USERS, BOOKINGS)
     transport = httpx.ASGITransport(admin_app(engine, FakeServices()))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         async with engine.connect() as connection:

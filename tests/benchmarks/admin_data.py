@@ -7,9 +7,11 @@ from itertools import product
 from time import perf_counter
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from bookings_gateway.main import SEARCH_PATH
 from bookings_gateway.search_text import words
+from shared.database import async_url
 
 
 def _listed(words_in_a_row: str) -> list[str]:
@@ -73,7 +75,7 @@ _PEOPLE = """
 """
 _BOOKINGS = """
     CREATE UNLOGGED TABLE bench_booking AS
-    SELECT n, CAST(md5('booking' || n) AS uuid) AS id, 'BK' || upper(substr(md5('ref' || n), 1, 9)) AS reference,
+    SELECT n, CAST(md5('booking' || n) AS uuid) AS id, 'BK' || upper(substr(md5('ref' || n), 1, 4)) || n AS reference,
            CASE WHEN n <= :users THEN n ELSE 1 + floor(:users * random() * random()) END AS person,
            (n % 400) + 17.50 AS amount, n % 5 < 4 AS paid, 'pi_3' || substr(md5('intent' || n), 1, 20) AS intent,
            timestamptz '2016-01-01' + n * interval '100 seconds' AS created_at
@@ -157,9 +159,18 @@ _TABLES = (
 )
 
 
-async def fill(engine: AsyncEngine, users: int, bookings: int) -> float:
+async def fill(url: str, users: int, bookings: int) -> float:
     """Fill the legacy table and the read model, and return how long that took in seconds."""
     began = perf_counter()
+    patient = {"server_settings": {"search_path": SEARCH_PATH, "jit": "off"}, "command_timeout": 1800}
+    engine = create_async_engine(async_url(url), connect_args=patient)
+    await _fill(engine, users, bookings)
+    await _compare(engine)
+    await engine.dispose()
+    return perf_counter() - began
+
+
+async def _fill(engine: AsyncEngine, users: int, bookings: int) -> None:
     names = {"first": FIRST, "last": LAST + RARE, "company": COMPANIES, "domain": DOMAINS}
     async with engine.begin() as connection:
         for setting in ("maintenance_work_mem = '512MB'", "work_mem = '256MB'", "synchronous_commit = off"):
@@ -180,8 +191,6 @@ async def fill(engine: AsyncEngine, users: int, bookings: int) -> float:
         autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
         for table in _TABLES:
             await autocommit.execute(text(f"VACUUM ANALYZE {table}"))
-    await _compare(engine)
-    return perf_counter() - began
 
 
 async def _compare(engine: AsyncEngine) -> None:

@@ -12,6 +12,8 @@ from shared.database import create_engine
 from support.admin import Admin, admin_app
 from support.databases import Databases
 from support.fake_services import FakeServices
+from support.gateway import Gateway
+from support.gateway import gateway as running_gateway
 from support.legacy_table import create_gateway_database
 
 
@@ -35,3 +37,10 @@ async def admin(gateway_engine: AsyncEngine) -> AsyncIterator[Admin]:
     transport = httpx.ASGITransport(admin_app(gateway_engine, services))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         yield Admin(gateway_engine, services, client)
+
+
+@pytest.fixture
+async def gateway(gateway_databases: Databases) -> AsyncIterator[Gateway]:
+    """The whole application on a fresh database."""
+    async with running_gateway(await gateway_databases.create("bookings_gateway")) as whole:
+        yield whole

@@ -10,7 +10,10 @@ from support.events import booking, linked, merged, payment
 
 ANN, BOB = user_id("Ann Lee"), user_id("Bob Orr")
 PAYMENT = "00000000-0000-4000-8000-0000000000f1"
-MEDICAL: dict[str, Any] = {"medical_notes": "peanuts", "participants": [{"firstName": "Cy", "dateOfBirth": "2011-01-01"}]}
+MEDICAL: dict[str, Any] = {
+    "medical_notes": "peanuts",
+    "participants": [{"firstName": "Cy", "dateOfBirth": "2011-01-01"}],
+}
 
 
 @pytest.fixture

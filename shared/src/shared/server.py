@@ -17,6 +17,7 @@ def serve(settings: ServiceSettings, *, name: str, create: Callable[[], FastAPI]
         create(),
         host=settings.host,
         port=settings.port,
+        forwarded_allow_ips=settings.trusted_proxies,
         loop="uvloop",
         http="httptools",
         ws="none",

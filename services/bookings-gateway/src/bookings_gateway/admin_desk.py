@@ -1,20 +1,18 @@
 """What the admin API's routes have in common: what they call, their paging, and the age of what they show."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-import structlog
 from fastapi import Header, Query, Response
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bookings_gateway.access import audit
 from bookings_gateway.access.actor import Actor
 from bookings_gateway.remote import Remote
 from bookings_gateway.schemas_admin import Word
-
-log = structlog.get_logger(__name__)
 
 PREFIX = "/api/admin"
 AGE_HEADER = "X-Read-Model-Heard"
@@ -61,10 +59,10 @@ class Desk:
             rows = (await connection.execute(_HEARD)).all()
         response.headers[AGE_HEADER] = ", ".join(f"{row.source.strip('/')}={_shown(row.heard_at)}" for row in rows)
 
-    async def record(self, actor: Actor, *, action: str, entity: str, after: dict[str, Any] | None = None) -> None:
-        """Record what another service has done for somebody."""
-        del after
-        log.info("staff_wrote", actor_id=str(actor.id), action=action, entity=entity)
+    async def record(self, actor: Actor, *, action: str, entity: str, after: Mapping[str, Any] | None = None) -> None:
+        """Record what another service has just done for somebody; commits by itself."""
+        async with self.engine.begin() as connection:
+            await audit.record(connection, actor, action=action, entity=entity, after=after)
 
 
 def _shown(moment: datetime | None) -> str:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
+from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.errors import LegacyError, LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.listing import Filter
 from bookings_gateway.schemas import BookingChange, NewBooking
@@ -17,10 +18,13 @@ from shared.database import is_transient
 
 log = structlog.get_logger(__name__)
 
+Who = Annotated[Actor, Depends(current_actor)]
+
 _JSON = "application/json"
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": 'The request is refused: `{"error": "…"}`'},
     404: {"description": 'There is no such booking: `{"error": "Booking not found"}`'},
+    409: {"description": 'Another has this id or reference already: `{"error": "…"}`'},
 }
 
 
@@ -87,17 +91,17 @@ def _add_reading(router: APIRouter, bookings: Bookings) -> None:
 
 def _add_writing(router: APIRouter, bookings: Bookings) -> None:
     @router.post("", status_code=201, response_class=Response)
-    async def create_booking(body: NewBooking) -> Response:
+    async def create_booking(actor: Who, body: NewBooking) -> Response:
         """Make a booking; id, reference, status and times are added where they are not given."""
-        return Response(await bookings.create(body.given()), status_code=201, media_type=_JSON)
+        return Response(await bookings.create(actor, body.given()), status_code=201, media_type=_JSON)
 
     @router.put("/{booking_id}", response_class=Response)
-    async def update_booking(booking_id: str, body: BookingChange) -> Response:
+    async def update_booking(actor: Who, booking_id: str, body: BookingChange) -> Response:
         """Change the given fields of a booking."""
-        return Response(await bookings.update(booking_id, body.given()), media_type=_JSON)
+        return Response(await bookings.update(actor, booking_id, body.given()), media_type=_JSON)
 
     @router.delete("/{booking_id}")
-    async def delete_booking(booking_id: str) -> dict[str, bool]:
+    async def delete_booking(actor: Who, booking_id: str) -> dict[str, bool]:
         """Delete a booking for good."""
-        await bookings.delete(booking_id)
+        await bookings.delete(actor, booking_id)
         return {"success": True}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from bookings_gateway.cli_staff import staff_app, tokens_app
 from bookings_gateway.domain import DEFAULT_LAYOUT
 from bookings_gateway.errors import LegacyTableBusy, LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.install import install
@@ -43,6 +44,8 @@ PROGRAM = Program(
 )
 
 app = base_app(PROGRAM)
+app.add_typer(staff_app(PROGRAM), name="staff")
+app.add_typer(tokens_app(PROGRAM), name="tokens")
 
 
 def main() -> None:

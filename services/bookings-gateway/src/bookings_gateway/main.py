@@ -1,8 +1,16 @@
 """The bookings gateway: settings in, application out."""
 
+from datetime import timedelta
+
 from fastapi import FastAPI
 
-from bookings_gateway import api_payments, api_search, api_users
+from bookings_gateway import api_access, api_payments, api_search, api_users
+from bookings_gateway.access.browser import Browser
+from bookings_gateway.access.documented import document_access
+from bookings_gateway.access.guard import Access, guard
+from bookings_gateway.access.recent import Recent
+from bookings_gateway.access.sessions import Sessions
+from bookings_gateway.access.upkeep import Upkeep
 from bookings_gateway.admin_desk import Desk
 from bookings_gateway.api import create_router
 from bookings_gateway.capture import Capture
@@ -40,6 +48,7 @@ def compose(settings: Settings) -> tuple[Service, Bookings, Desk]:
             "write-back": WriteBack(tables, changed).run,
             "erase": Erase(tables, changed).run,
             "remote": remote.run,
+            "access-upkeep": Upkeep(sessions_of(settings)).run,
         },
         search_path=SEARCH_PATH,
     )
@@ -49,12 +58,18 @@ def compose(settings: Settings) -> tuple[Service, Bookings, Desk]:
 
 def create_app() -> FastAPI:
     """Return the application, settings read from the environment."""
-    service, bookings, desk = compose(Settings())
+    settings = Settings()
+    return application(settings, *compose(settings))
+
+
+def application(settings: Settings, service: Service, bookings: Bookings, desk: Desk) -> FastAPI:
+    """Return the application of these parts."""
     app = create_web_app(
         service, title="bookings-gateway", description="The legacy bookings API, kept; its changes, published."
     )
     app.include_router(create_router(bookings))
     add_admin(app, desk)
+    add_access(app, service, settings)
     return app
 
 
@@ -62,6 +77,22 @@ def add_admin(app: FastAPI, desk: Desk) -> None:
     """Add the new admin API."""
     for door in (api_users, api_payments, api_search):
         app.include_router(door.router(desk))
+
+
+def add_access(app: FastAPI, service: Service, settings: Settings) -> None:
+    """Add login and audit, and put the guard before everything: the last thing that is done to ``app``."""
+    browser, sessions = Browser(settings.origins, settings.secure_cookies), sessions_of(settings)
+    recent = Recent(settings.access_cache_seconds)
+    app.include_router(api_access.create_router(api_access.Door(service.engine, sessions, browser, recent)))
+    document_access(app, browser)
+    autocommit = service.engine.execution_options(isolation_level="AUTOCOMMIT")
+    guard(app, Access(autocommit, sessions, browser, recent))
+
+
+def sessions_of(settings: Settings) -> Sessions:
+    """Return when sessions end."""
+    idle, lifetime = timedelta(minutes=settings.session_idle_minutes), timedelta(hours=settings.session_hours)
+    return Sessions(idle=idle, lifetime=lifetime)
 
 
 def remote_of(settings: Settings) -> Remote:

@@ -1,4 +1,6 @@
-"""Use cases of the legacy API. Each commits its own transaction; events are the row trigger's business."""
+"""Use cases of the legacy API. Each commits its own transaction, a write with its line in the audit; events are the row
+trigger's business.
+"""
 
 import json
 import secrets
@@ -11,6 +13,8 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bookings_gateway.access.actor import Actor
+from bookings_gateway.booking_audit import image, record
 from bookings_gateway.errors import BookingNotFound, BookingTaken, LegacyError, UnknownColumns
 from bookings_gateway.legacy_table import USER_ID, LegacyTable, LegacyTableCache, quoted, statement
 from bookings_gateway.listing import Filter, booking_query, listing_query
@@ -84,17 +88,19 @@ class Bookings:
         async with self.engine.connect() as connection:
             return await self._read(connection, await self.tables.get(connection), id_)
 
-    async def create(self, fields: Mapping[str, Any]) -> str:
+    async def create(self, actor: Actor, fields: Mapping[str, Any]) -> str:
         """Insert a booking and return it as a JSON object; raises a :class:`LegacyError`."""
         async with self.engine.begin() as connection:
             table = await self._prepare(connection)
             values = _complete(_columns_of(table, fields), table)
-            id_ = await _write(connection, self._writing(_INSERT, table, values), values)
-            body = await self._read(connection, table, id_ or "")
+            id_ = await _write(connection, self._writing(_INSERT, table, values), values) or ""
+            after = await image(connection, table, id_)
+            await record(connection, actor, "create", after=after)
+            body = await self._read(connection, table, id_)
         self.changed.set()
         return body
 
-    async def update(self, id_: str, fields: Mapping[str, Any]) -> str:
+    async def update(self, actor: Actor, id_: str, fields: Mapping[str, Any]) -> str:
         """Change the given fields and return the booking as a JSON object; raises a :class:`LegacyError`."""
         async with self.engine.begin() as connection:
             table = await self._prepare(connection)
@@ -103,19 +109,24 @@ class Bookings:
                 raise LegacyError("The id of a booking cannot be changed")
             values = {**_columns_of(table, fields), table.layout.updated_at: _now()}
             values.pop(table.layout.id, None)
+            before = await image(connection, table, id_)
             if not await _write(connection, self._writing(_UPDATE, table, values), values, id_):
                 raise BookingNotFound
+            after = await image(connection, table, id_)
+            await record(connection, actor, "update", before=before, after=after)
             body = await self._read(connection, table, id_)
         self.changed.set()
         return body
 
-    async def delete(self, id_: str) -> None:
+    async def delete(self, actor: Actor, id_: str) -> None:
         """Delete a booking for good, as the legacy application does; raises :class:`BookingNotFound`."""
         async with self.engine.begin() as connection:
             table = await self._prepare(connection)
             _require_id(table, id_)
+            before = await image(connection, table, id_)
             if not await _write(connection, statement(_DELETE, table), {}, id_):
                 raise BookingNotFound
+            await record(connection, actor, "delete", before=before)
         self.changed.set()
 
     async def _prepare(self, connection: AsyncConnection) -> LegacyTable:

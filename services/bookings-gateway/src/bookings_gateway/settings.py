@@ -29,12 +29,41 @@ class Settings(ServiceSettings):
     payments_url: Annotated[str, Field(description="Where the payments service answers")] = "http://127.0.0.1:8001"
     stats_url: Annotated[str, Field(description="Where the stats service answers")] = "http://127.0.0.1:8003"
 
+    admin_origins: Annotated[
+        str, Field(description="Origins of the admin frontend's pages, comma separated; nothing: the gateway's own")
+    ] = ""
+    session_idle_minutes: Annotated[int, Field(description="A session ends after so long without a request", ge=1)] = (
+        120
+    )
+    session_hours: Annotated[int, Field(description="A session ends after so many hours in any case", ge=1)] = 12
+    access_cache_seconds: Annotated[
+        float,
+        Field(
+            description="Who was let in is looked up again after so many seconds; a revocation takes as long",
+            ge=0,
+            le=2,
+        ),
+    ] = 1.0
+
     @field_validator("legacy_timezone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
         if name not in available_timezones():
             raise ValueError(f"{name!r} is no time zone: use a name such as Europe/London")
         return name
+
+    @property
+    def origins(self) -> frozenset[str]:
+        return frozenset(
+            origin.strip().rstrip("/").lower() for origin in self.admin_origins.split(",") if origin.strip()
+        )
+
+    @property
+    def secure_cookies(self) -> bool:
+        """Cookies travel by HTTPS alone, but for pages on plain HTTP: those named so, or a gateway on loopback."""
+        if self.origins:
+            return all(origin.startswith("https://") for origin in self.origins)
+        return self.host not in {"127.0.0.1", "::1", "localhost"}
 
     @property
     def zone(self) -> ZoneInfo:

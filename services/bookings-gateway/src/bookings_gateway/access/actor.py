@@ -1,4 +1,4 @@
-"""Who is asking. The guard puts the actor on the request; routes take it as ``Annotated[Actor, Depends(current_actor)]``."""
+"""Who is asking. The guard puts the actor on the request; a route takes it by ``Depends(current_actor)``."""
 
 from dataclasses import dataclass
 from enum import StrEnum
