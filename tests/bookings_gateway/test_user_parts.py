@@ -7,6 +7,7 @@ import pytest
 from bookings_gateway.remote import Part
 from support.admin import Admin, person, totals, user_id
 from support.events import booking, linked, merged, payment
+from support.legacy_table import fetch
 
 ANN, BOB = user_id("Ann Lee"), user_id("Bob Orr")
 PAYMENT = "00000000-0000-4000-8000-0000000000f1"
@@ -118,7 +119,7 @@ async def test_a_correction_needs_the_version_it_corrects(ann: Admin) -> None:
     assert (await correct()).status_code == 428
     corrected = await correct(**{"If-Match": etag})
     assert (corrected.status_code, corrected.json()["firstName"]) == (200, "Anne")
-    assert ann.services.asked[-1][2] == {"first_name": "Anne"}
+    assert ann.services.asked[-1][2] == {"first_name": "Anne", "by": "ann@office"}
     assert (await correct(**{"If-Match": etag})).status_code == 412
     assert (await correct(**{"If-Match": corrected.headers["ETag"]})).status_code == 200
 
@@ -136,8 +137,29 @@ async def test_a_decision_is_asked_of_the_users_service(
 ) -> None:
     response = await ann.client.post(f"/api/admin/users/{ANN}/{decision}", json=body)
 
-    assert response.json() == {"user_id": ANN, "done": decision}
+    assert response.status_code == 200
+    assert ANN in response.json().get("users", [response.json().get("id")])
     assert ann.services.asked[-1] == ("POST", f"/users/{ANN}/{decision}", {**asked, "by": "ann@office"})
+
+
+async def test_a_preview_says_what_money_would_come_along(ann: Admin) -> None:
+    preview = await ann.get(f"/users/{ANN}/merge-preview", into=BOB)
+
+    assert (preview["into"], preview["moves"]) == (BOB, {"bookings": 2})
+    assert preview["totals"][0]["totalSpent"] == "135.00"
+
+
+async def test_what_another_service_did_is_audited_without_its_words(ann: Admin) -> None:
+    await ann.client.post(f"/api/admin/users/{ANN}/notes", json={"text": "A secret of hers"})
+    await ann.client.post(f"/api/admin/users/{ANN}/merge", json={"into": BOB, "reason": "A secret"})
+
+    lines = await fetch(ann.engine, "SELECT actor, action, entity, CAST(after AS text) FROM audit ORDER BY id")
+    assert [line[:3] for line in lines] == [
+        ("ann@office", "note.added", f"user/{ANN}"),
+        ("ann@office", "user.merge", f"user/{ANN}"),
+    ]
+    assert BOB in lines[1][3]
+    assert "secret" not in str(lines)
 
 
 async def test_a_refusal_is_passed_on(ann: Admin) -> None:
@@ -149,7 +171,7 @@ async def test_a_refusal_is_passed_on(ann: Admin) -> None:
 
 
 async def test_fixed_paths_are_not_taken_for_ids(ann: Admin) -> None:
-    assert (await ann.get("/users/duplicates"))["data"][0]["score"] == 0.9
+    assert (await ann.get("/users/duplicates"))["data"][0]["score"] == 90
     assert (await ann.client.get("/api/admin/users/export")).status_code == 200
     assert (await ann.client.get("/api/admin/payments/export")).status_code == 200
 

@@ -96,16 +96,17 @@ class FakeServices:
 
     def _add_decisions(self, app: FastAPI) -> None:
         @app.get("/internal/users/{user_id}/merge-preview")
-        async def preview(into: str) -> dict[str, Any]:
-            return {"into": into, "bookings": 2}
+        async def preview(user_id: str, into: str) -> dict[str, Any]:
+            email = {"field": "email", "kept": "bob@example.com", "merged": "ann@example.com", "differs": True}
+            return {"user_id": user_id, "into": into, "fields": [email], "moves": {"bookings": 2}}
 
         @app.post("/internal/users/{user_id}/{decision}")
         async def decide(user_id: str, decision: str) -> dict[str, Any]:
-            return {"user_id": user_id, "done": decision}
+            return {"users": [user_id]} if decision == "erase" else self._user(user_id)
 
         @app.get("/internal/duplicates")
         async def duplicates() -> dict[str, Any]:
-            return {"items": [{"users": [], "reasons": ["same phone and surname"], "score": 0.9}], "next": None}
+            return {"items": [{"users": [], "reasons": ["same phone and surname"], "score": 90}], "next": None}
 
     def _user(self, user_id: str) -> dict[str, Any]:
         return {
@@ -116,6 +117,7 @@ class FakeServices:
             "phone": None,
             "company_name": None,
             "sequence": self.sequence,
+            "merged_into": None,
             "emails": ["ann@example.com"],
             "variants": [],
         }

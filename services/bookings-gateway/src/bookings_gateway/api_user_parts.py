@@ -1,18 +1,22 @@
 """The HTTP door of what other services have of a user: asked there, passed on, recorded here."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
+from pydantic import BaseModel
 
+from bookings_gateway import customers
 from bookings_gateway import schemas_parts as parts
 from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.admin_desk import Cursor, Desk, Limit, OptionalKey
 from bookings_gateway.errors import PreconditionMissing
 from bookings_gateway.remote import Call, Part, idempotent
+from bookings_gateway.schemas_admin import totals
 from shared.problems import documented
 
+Answer = TypeVar("Answer", bound=BaseModel)
 Staff = Annotated[Actor, Depends(current_actor)]
 _WRITING = documented(400, 404, 409)
 
@@ -88,40 +92,55 @@ def add_changes(routes: APIRouter, desk: Desk) -> None:
         if if_match is None:
             raise PreconditionMissing
         fields = body.model_dump(mode="json", exclude_unset=True)
-        call = Call(Part.USERS, "PATCH", f"/users/{user_id}", body=fields, headers={"If-Match": if_match})
+        order = {**fields, "by": actor.name}
+        call = Call(Part.USERS, "PATCH", f"/users/{user_id}", body=order, headers={"If-Match": if_match})
         changed = await desk.remote.ask(call, parts.ChangedUser)
         await desk.record(actor, action="user.corrected", entity=f"user/{user_id}", after=fields)
         response.headers["ETag"] = f'"{changed.sequence}"'
         return changed
 
     @routes.get("/{user_id}/merge-preview", responses=documented(404, 409))
-    async def preview_merge(user_id: UUID, into: Annotated[UUID, Query()]) -> parts.Outcome:
+    async def preview_merge(user_id: UUID, into: Annotated[UUID, Query()]) -> parts.MergePreview:
         """Return what a merge would change: fields, bookings, payments, money."""
-        return await desk.remote.ask(
-            Call(Part.USERS, "GET", f"/users/{user_id}/merge-preview", {"into": str(into)}), parts.Outcome
-        )
+        call = Call(Part.USERS, "GET", f"/users/{user_id}/merge-preview", {"into": str(into)})
+        preview = await desk.remote.ask(call, parts.PreviewOfUsers)
+        person = await customers.one(desk.engine, user_id)
+        return parts.MergePreview(**dict(preview), totals=totals(person.row, desk.currency))
 
     @routes.post("/{user_id}/merge", responses=_WRITING)
-    async def merge_user(user_id: UUID, body: parts.MergeOrder, actor: Staff) -> parts.Outcome:
+    async def merge_user(user_id: UUID, body: parts.MergeOrder, actor: Staff) -> parts.ChangedUser:
         """Let a user count as another. Both e-mails keep resolving; nothing is deleted."""
-        return await _decide(desk, actor, "merge", user_id, {"into": str(body.into), "reason": body.reason})
+        call = _decision("merge", user_id, actor, body)
+        return await _decided(desk, actor, call, await desk.remote.ask(call, parts.ChangedUser))
 
     @routes.post("/{user_id}/unmerge", responses=_WRITING)
-    async def unmerge_user(user_id: UUID, body: parts.UnmergeOrder, actor: Staff) -> parts.Outcome:
+    async def unmerge_user(user_id: UUID, body: parts.UnmergeOrder, actor: Staff) -> parts.ChangedUser:
         """Take a merge back: everything is as if it had never been."""
-        return await _decide(desk, actor, "unmerge", user_id, {"reason": body.reason})
+        call = _decision("unmerge", user_id, actor, body)
+        return await _decided(desk, actor, call, await desk.remote.ask(call, parts.ChangedUser))
 
     @routes.post("/{user_id}/erase", responses=_WRITING)
-    async def erase_user(user_id: UUID, body: parts.EraseOrder, actor: Staff) -> parts.Outcome:
+    async def erase_user(user_id: UUID, body: parts.EraseOrder, actor: Staff) -> parts.Erased:
         """Remove a person everywhere, for good. Bookings, payments and their amounts stay."""
-        return await _decide(desk, actor, "erase", user_id, {"reason": body.reason, "confirm": body.confirm})
+        call = _decision("erase", user_id, actor, body)
+        return await _decided(desk, actor, call, await desk.remote.ask(call, parts.Erased))
 
 
-async def _decide(desk: Desk, actor: Actor, what: str, user_id: UUID, body: Mapping[str, Any]) -> parts.Outcome:
-    call = Call(Part.USERS, "POST", f"/users/{user_id}/{what}", body={**body, "by": actor.name})
-    outcome = await desk.remote.ask(call, parts.Outcome)
-    after = {"merged_into": body.get("into")}
-    await desk.record(actor, action=f"user.{what}", entity=f"user/{user_id}", after=after)
+def _decision(what: str, user_id: UUID, actor: Actor, order: BaseModel) -> Call:
+    return Call(
+        Part.USERS,
+        "POST",
+        f"/users/{user_id}/{what}",
+        body={**order.model_dump(mode="json"), "by": actor.name},
+        patient=True,
+    )
+
+
+async def _decided(desk: Desk, actor: Actor, call: Call, outcome: Answer) -> Answer:
+    """Record a decision that was taken, and return what came of it."""
+    _, _, user_id, what = call.path.split("/")
+    merged_into = (call.body or {}).get("into")
+    await desk.record(actor, action=f"user.{what}", entity=f"user/{user_id}", after={"merged_into": merged_into})
     return outcome
 
 

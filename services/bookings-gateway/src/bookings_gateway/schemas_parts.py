@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import AliasChoices, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from bookings_gateway.schemas_admin import (
@@ -73,8 +73,8 @@ class NewNote(Given):
 class Note(Shown):
     """A note; ``userId`` is whom it was written about, before merges."""
 
-    id: UUID | int | str
-    user_id: UUID | None = None
+    id: UUID
+    user_id: UUID
     kind: str
     text: str
     internal: bool
@@ -100,14 +100,14 @@ class NewCommunication(Given):
 class Communication(Shown):
     """Something said or written; ``userId`` is with whom, before merges."""
 
-    id: UUID | int | str
-    user_id: UUID | None = None
+    id: UUID
+    user_id: UUID
     channel: str
     direction: str
-    subject: str | None = None
-    body: str | None = None
-    status: str | None = None
-    booking_id: str | None = None
+    subject: str | None
+    body: str | None
+    status: str | None
+    booking_id: str | None
     author: str
     created_at: Instant
 
@@ -161,12 +161,25 @@ class ActivityPage(Shown):
     next: str | None
 
 
+class Variant(Shown):
+    """Contact data as bookings had it; ``userId`` is whose, before merges."""
+
+    user_id: UUID
+    first_name: str | None
+    last_name: str | None
+    email_written: str | None
+    phone: str | None
+    company: str | None
+    first_seen_at: Instant
+    last_seen_at: Instant
+
+
 class Identity(Shown):
-    """What the users service knows beyond the list: addresses and the ways the user wrote themself."""
+    """What the users service knows beyond the list: addresses, and the ways the user was written."""
 
     sequence: int
-    emails: list[str] = Field(default_factory=list)
-    variants: list[dict[str, Any]] = Field(default_factory=list)
+    emails: list[str]
+    variants: list[Variant]
 
 
 class Parts(Shown):
@@ -192,7 +205,7 @@ class UserDetail(UserItem):
     merged_from: list[UUID]
     erased_at: Instant | None
     emails: list[str] | None
-    variants: list[dict[str, Any]] | None
+    variants: list[Variant] | None
     parts: Parts
     unavailable: list[str]
 
@@ -211,12 +224,13 @@ class UserChange(Given):
 class ChangedUser(Shown):
     """The user as the users service has it now; the lists follow in a moment."""
 
-    id: Annotated[UUID, Field(validation_alias="user_id")]
+    id: Annotated[UUID, Field(validation_alias=AliasChoices("user_id", "id"))]
     email: str | None
     first_name: str | None
     last_name: str | None
     phone: str | None
     company_name: str | None
+    merged_into: UUID | None
     sequence: int
 
 
@@ -246,21 +260,63 @@ class EraseOrder(Given):
     confirm: Word
 
 
-class Outcome(Shown):
-    """What the users service answered, under its own names."""
+class FieldPreview(Shown):
+    """``kept`` shows after the merge; ``merged`` stays with the merged user."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [{"sequence": 7}]})
+    field: str
+    kept: Any
+    merged: Any
+    differs: bool
+
+
+class PreviewOfUsers(Shown):
+    user_id: UUID
+    into: UUID
+    fields: list[FieldPreview]
+    moves: dict[str, int]
+
+
+class MergePreview(PreviewOfUsers):
+    """What a merge would change: fields, how many of what would show elsewhere, and the sums that would come along."""
+
+    totals: list[Totals]
+
+
+class Erased(Shown):
+    """Who was erased: everybody who counted as the same person."""
+
+    users: list[UUID]
+
+
+class DuplicateUser(Shown):
+    """One of two who may be one person."""
+
+    id: Annotated[UUID, Field(validation_alias=AliasChoices("user_id", "id"))]
+    email: str | None
+    first_name: str | None
+    last_name: str | None
+    phone: str | None
+    company_name: str | None
+    created_at: Instant
+
+
+class Duplicate(Shown):
+    """Two users who may be one person, and why: the higher the score, the likelier."""
+
+    users: list[DuplicateUser]
+    reasons: list[str]
+    score: int
 
 
 class DuplicatesOfUsers(Shown):
-    items: list[dict[str, Any]]
-    next: str | None = None
+    items: list[Duplicate]
+    next: str | None
 
 
 class DuplicatePage(Shown):
     """Pairs who may be one person, likeliest first. Nothing is merged by itself."""
 
-    data: list[dict[str, Any]]
+    data: list[Duplicate]
     next: str | None
 
 
