@@ -117,3 +117,26 @@ async def test_the_newest_of_each_is_what_is_kept(gateway_engine: AsyncEngine) -
 async def test_an_id_that_is_no_uuid_fails_alone_and_changes_nothing(gateway_engine: AsyncEngine) -> None:
     with pytest.raises(DBAPIError):
         await apply(gateway_engine, ReadModelHandler("GBP"), [linked("b1", "temp-123")])
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    order=st.permutations([event for event in HISTORY if "merged" not in event.type]),
+    places=st.tuples(*[st.integers(0, 18)] * 4),
+)
+async def test_what_was_merged_and_unmerged_is_as_if_it_never_had_been(
+    gateway_engine: AsyncEngine, order: list[Event], places: tuple[int, ...]
+) -> None:
+    """With everything else arriving before, between and after."""
+    expected = await state_after(gateway_engine, order, 500)
+    with_merges = list(order)
+    for place, change in zip(
+        sorted(places), [merged(ANN, BOB), merged(BOB, DAN), merged(ANN, None, 2), merged(BOB, None, 2)], strict=True
+    ):
+        with_merges.insert(place, change)
+
+    state = await state_after(gateway_engine, with_merges, 3)
+
+    for customer in (*expected["customers"], *state["customers"]):
+        del customer["merge_sequence"]
+    assert state == expected
