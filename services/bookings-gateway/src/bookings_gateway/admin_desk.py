@@ -1,6 +1,6 @@
 """What the admin API's routes have in common: what they call, their paging, and the age of what they show."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.access import audit
 from bookings_gateway.access.actor import Actor
+from bookings_gateway.export import FORMULA, LINES, lines_of
 from bookings_gateway.remote import Remote
 from bookings_gateway.schemas_admin import Word
 
@@ -69,31 +70,12 @@ def _shown(moment: datetime | None) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else "never"
 
 
-async def csv_body(header: Iterable[str], rows: AsyncIterator[Iterable[object]]) -> AsyncIterator[str]:
-    """Yield the lines of a CSV file, a few hundred at a time."""
-    lines = [csv_line(header)]
+async def csv_body(header: Sequence[str], rows: AsyncIterator[Sequence[object]]) -> AsyncIterator[bytes]:
+    """Yield a CSV file, a few hundred lines at a time; text that would be a formula gets an apostrophe in front."""
+    lines: list[Sequence[object]] = [header]
     async for row in rows:
-        lines.append(csv_line(row))
-        if len(lines) >= _LINES:
-            yield "".join(lines)
+        lines.append([f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell for cell in row])
+        if len(lines) >= LINES:
+            yield lines_of(lines)
             lines.clear()
-    yield "".join(lines)
-
-
-_LINES = 500
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def csv_line(cells: Iterable[object]) -> str:
-    """Return one line by RFC 4180; text that a spreadsheet would take for a formula gets an apostrophe in front.
-
-    https://owasp.org/www-community/attacks/CSV_Injection
-    """
-    return ",".join(_cell(cell) for cell in cells) + "\r\n"
-
-
-def _cell(cell: object) -> str:
-    if cell is None:
-        return ""
-    value = f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else str(cell)
-    return '"' + value.replace('"', '""') + '"' if any(mark in value for mark in ',"\r\n') else value
+    yield lines_of(lines)

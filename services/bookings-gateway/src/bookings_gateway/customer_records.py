@@ -24,7 +24,8 @@ _BOOKING = """
     b.booking_id, b.booking_reference, b.status, b.first_name, b.last_name, b.email, b.phone, b.company,
     b.final_amount, b.currency, b.payment_date, b.payment_method, b.payment_reference, b.created_at, b.updated_at,
     coalesce(k.canonical_id, l.user_id) AS user_id,
-    (SELECT CASE WHEN coalesce(sum(p.received), 0) = 0 THEN 'unpaid' WHEN sum(p.refunded) = 0 THEN 'paid'
+    (SELECT CASE WHEN bool_or(p.open_disputes > 0 OR p.disputed > 0) THEN 'disputed'
+                 WHEN coalesce(sum(p.received), 0) = 0 THEN 'unpaid' WHEN sum(p.refunded) = 0 THEN 'paid'
                  WHEN sum(p.refunded) < sum(p.received) THEN 'partially_refunded' ELSE 'refunded' END
      FROM booking_payment p WHERE p.booking_id = b.booking_id AND p.status = 'succeeded') AS payment_status
 """

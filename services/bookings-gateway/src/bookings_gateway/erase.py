@@ -176,14 +176,15 @@ async def _personal(connection: AsyncConnection, table: LegacyTable) -> dict[str
     """
     required = set((await connection.execute(_NOT_NULL, {"oid": table.oid})).scalars())
     emptied = {}
-    for column in (table.layout.contact, *PERSONAL_COLUMNS):
+    contact = table.layout.contact
+    for column in filter(None, (contact, *table.layout.contact_columns.values(), *PERSONAL_COLUMNS)):
         type_ = table.columns.get(column)
         if type_ is None or column in table.generated:
             continue
         if type_ in {"json", "jsonb"}:
             array = f"left(ltrim(CAST(b.{quoted(column)} AS text)), 1) = '['"
             emptied[column] = f"CAST(CASE WHEN {array} THEN '[]' ELSE '{{}}' END AS {type_})"
-        elif column == table.layout.contact:
+        elif column == contact:
             emptied[column] = "'{}'"
         else:
             emptied[column] = "''" if column in required else "NULL"

@@ -12,9 +12,8 @@ from bookings_gateway.access.recent import Recent
 from bookings_gateway.access.sessions import Sessions
 from bookings_gateway.access.upkeep import Upkeep
 from bookings_gateway.admin_desk import Desk
-from bookings_gateway.api import create_router
+from bookings_gateway.api_bookings import create_router
 from bookings_gateway.capture import Capture
-from bookings_gateway.domain import DEFAULT_LAYOUT
 from bookings_gateway.erase import Erase
 from bookings_gateway.handlers import ReadModelHandler
 from bookings_gateway.legacy_table import LegacyTableCache
@@ -36,7 +35,7 @@ def compose(settings: Settings) -> tuple[Service, Bookings, Desk]:
     """Return the service's moving parts, not yet running, and what its doors call."""
     changed = Signal()
     remote = remote_of(settings)
-    tables = LegacyTableCache(settings.legacy_table, DEFAULT_LAYOUT)
+    tables = LegacyTableCache(settings.legacy_table, settings.layout)
     service = Service(
         settings,
         name=NAME,
@@ -44,15 +43,15 @@ def compose(settings: Settings) -> tuple[Service, Bookings, Desk]:
         publishes=PUBLISHES,
         handler=lambda _: ReadModelHandler(settings.currency),
         background={
-            "capture": Capture(changed, DEFAULT_LAYOUT, settings.currency, settings.zone).run,
-            "write-back": WriteBack(tables, changed).run,
+            "capture": Capture(changed, settings.layout, settings.currency, settings.zone).run,
+            "write-back": WriteBack(tables, changed, settings.legacy_timezone).run,
             "erase": Erase(tables, changed).run,
             "remote": remote.run,
             "access-upkeep": Upkeep(sessions_of(settings)).run,
         },
         search_path=SEARCH_PATH,
     )
-    bookings = Bookings(service.engine, tables, changed, settings.currency, settings.legacy_timezone)
+    bookings = Bookings(service.engine, tables, changed, currency=settings.currency, zone=settings.legacy_timezone)
     return service, bookings, Desk(engine=service.engine, remote=remote, currency=settings.currency)
 
 

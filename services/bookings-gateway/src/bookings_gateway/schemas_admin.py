@@ -107,7 +107,7 @@ class BookingItem(Shown):
     id: str
     booking_reference: str | None
     status: str | None
-    payment_status: Literal["unpaid", "paid", "partially_refunded", "refunded"]
+    payment_status: Literal["unpaid", "paid", "partially_refunded", "refunded", "disputed"]
     user_id: UUID | None
     customer_name: str
     customer_email: str | None

@@ -22,6 +22,7 @@ POLICY: Mapping[tuple[str, str], Role] = {
     ("GET", f"{PREFIX}/audit"): Role.ADMIN,
     ("GET", LEGACY): Role.VIEWER,
     ("POST", LEGACY): Role.STAFF,
+    ("GET", f"{LEGACY}/export"): Role.STAFF,
     ("GET", f"{LEGACY}/{{booking_id}}"): Role.VIEWER,
     ("PUT", f"{LEGACY}/{{booking_id}}"): Role.STAFF,
     ("DELETE", f"{LEGACY}/{{booking_id}}"): Role.ADMIN,

@@ -56,14 +56,14 @@ READ_MODEL = [
         currency    text NOT NULL,
         received    bigint NOT NULL,
         refunded    bigint NOT NULL,
+        disputed    bigint NOT NULL,
+        open_disputes  integer NOT NULL,
         method      text,
         reference   text,
         paid_at     timestamptz NOT NULL,
         migrated    boolean NOT NULL,
         amount      bigint NOT NULL,
-        disputed    bigint NOT NULL,
         net         bigint NOT NULL,
-        open_disputes  integer NOT NULL,
         card_brand  text,
         card_last4  text,
         stripe_payment_intent_id  text COLLATE "C",
@@ -82,16 +82,35 @@ READ_MODEL = [
 ]
 
 FUNCTIONS = [
-    # The object in a contact that was encoded twice; NULL when the text holds none.
+    # The object in text that holds JSON, be it encoded once more; NULL when there is none.
     """
     CREATE FUNCTION gateway.decoded(contact text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
     DECLARE
         value jsonb;
     BEGIN
         value := CAST(contact AS jsonb);
+        IF jsonb_typeof(value) = 'string' THEN
+            value := CAST(value #>> '{}' AS jsonb);
+        END IF;
         RETURN CASE WHEN jsonb_typeof(value) = 'object' THEN value END;
     EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
         RETURN NULL;
+    END $$
+    """,
+    # JavaScript's form of times outside the years 1 to 9999; NULL for what it has no time for.
+    """
+    CREATE FUNCTION gateway.far_time(moment timestamptz) RETURNS text LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE AS $$
+    DECLARE
+        year integer;
+    BEGIN
+        IF NOT isfinite(moment) OR moment > '275760-09-13 00:00:00Z' THEN
+            RETURN NULL;
+        END IF;
+        year := extract(year FROM moment AT TIME ZONE 'UTC');
+        year := year + CASE WHEN year < 0 THEN 1 ELSE 0 END;  -- 1 BC is the year 0
+        RETURN CASE WHEN year BETWEEN 0 AND 9999 THEN lpad(CAST(year AS text), 4, '0')
+                    ELSE CASE WHEN year < 0 THEN '-' ELSE '+' END || lpad(CAST(abs(year) AS text), 6, '0') END
+            || to_char(moment AT TIME ZONE 'UTC', '-MM-DD"T"HH24:MI:SS.MS"Z"');
     END $$
     """,
     # "undefined" is what the old server wrote where there was nothing.
