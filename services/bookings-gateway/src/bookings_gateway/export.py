@@ -13,7 +13,7 @@ LINES = 500
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-async def csvlines_of(connection: AsyncConnection, queries: Queries, wanted: Filter) -> AsyncIterator[bytes]:
+async def csv_lines(connection: AsyncConnection, queries: Queries, wanted: Filter) -> AsyncIterator[bytes]:
     """Yield the header, then all bookings that match, newest first, in UTF-8. The caller keeps the connection open."""
     amounts = {name for name, is_amount in queries.export_columns.items() if is_amount}
     header = list(queries.export_columns)
