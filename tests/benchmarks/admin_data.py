@@ -137,9 +137,14 @@ _CUSTOMERS = f"""
         FROM bench_booking GROUP BY person
     ) t ON t.person = p.n
 """  # noqa: S608 - constants
+# The words of the people above, among as many others as a country's names are.
 _NAMES = """
-    INSERT INTO search_word SELECT DISTINCT word FROM bench_person, regexp_split_to_table(
+    INSERT INTO search_word
+    SELECT DISTINCT word FROM bench_person, regexp_split_to_table(
         lower(concat_ws(' ', first_name, last_name, company)), ' ') AS word WHERE length(word) BETWEEN 3 AND 24
+    UNION
+    SELECT translate(substr(md5('word' || n), 1, CAST(4 + n % 6 AS integer)), '0123456789', 'ghilmnorst')
+    FROM generate_series(1, 150000) AS n
 """
 _INDEXES = text(
     """
