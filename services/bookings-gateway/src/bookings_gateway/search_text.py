@@ -1,8 +1,10 @@
 """What is found by which words. Pure: the same rules make the words of a row and of what somebody types.
 
-Text is folded (case and accents gone) and cut at blanks into chunks. A chunk gives the words in it and itself without
-punctuation, so ``O'Brien``, ``john.smith@example.com`` and ``BK-2026-0042`` are found whole, begun, and by their
-parts. A phone number gives its last digits, read backwards: whatever stands in front of them, a prefix finds it.
+Text is folded (case and accents gone) and cut at blanks into chunks. A chunk gives its runs of letters and of digits,
+and itself without punctuation, so ``O'Brien`` and ``BK-2026-0042`` are found whole, begun, and by their parts. A whole
+e-mail address begins with an ``@``, and letters are parted from digits, so that the beginning of a surname is not the
+beginning of a hundred thousand addresses. A phone number gives its last digits, read backwards: whatever stands in
+front of them, a prefix finds it.
 """
 
 import re
@@ -17,6 +19,7 @@ _PHONE_DIGITS = 9  # behind country code and leading zero, in every format of on
 _PHONE = re.compile(r"[+(\d][\d\s()./-]{4,}")
 _FEWEST_DIGITS = 5
 _BEGUN = 3  # shorter words are not taken for the beginning of longer ones: half of all rows would match
+_RUN = re.compile(r"[^\W\d_]+|\d+")
 _NAME_WORD = re.compile(r"[^\W\d_]{3,24}")
 
 
@@ -50,15 +53,20 @@ def phone_word(value: str) -> str | None:
 
 
 def _whole_and_parts(chunk: str) -> Iterator[str]:
-    if whole := _joined(chunk):
+    if whole := _whole(chunk):
         yield whole
     yield from _parts(chunk)
 
 
-def _parts(chunk: str) -> list[str]:
-    """The words of a chunk; of an e-mail address those before the @, and the domain as one."""
+def _whole(chunk: str) -> str:
     local, _, domain = chunk.rpartition("@")
-    parts = [part[:_LONGEST_WORD] for part in re.findall(r"[^\W_]+", local or domain)]
+    return f"@{_joined(local)}@{_joined(domain)}"[:_LONGEST_WORD] if _joined(local) else _joined(domain)
+
+
+def _parts(chunk: str) -> list[str]:
+    """The runs of letters and digits in a chunk; of an e-mail address those before the @, and the domain as one."""
+    local, _, domain = chunk.rpartition("@")
+    parts = [run[:_LONGEST_WORD] for run in _RUN.findall(local or domain)]
     return [*parts, _joined(domain)] if local and _joined(domain) else parts
 
 
@@ -95,8 +103,8 @@ class Query:
         return self._with_phone(self._all(_lexeme))
 
     def begun(self) -> str:
-        """Every word, or a longer one that begins like it."""
-        return self._with_phone(self._all(_beginning), begun=True)
+        """Every word, or a longer one that begins like it; of an e-mail address, the whole begun."""
+        return self._with_phone(self._all(_beginning, parted="@" not in self.typed), begun=True)
 
     def similar(self, meant: Mapping[str, Sequence[str]]) -> str:
         """Every word, a longer one, or one of those it may have meant."""
@@ -106,11 +114,11 @@ class Query:
             chunks.append(" & ".join(f"({part})" for part in parts))
         return " & ".join(chunks)
 
-    def _all(self, term: Callable[[str], str]) -> str:
+    def _all(self, term: Callable[[str], str], *, parted: bool = True) -> str:
         chunks = []
         for chunk in self._chunks:
-            parts = " & ".join(map(term, _parts(chunk)))
-            chunks.append(f"({term(_joined(chunk))} | ({parts}))" if parts else term(_joined(chunk)))
+            parts = " & ".join(map(term, _parts(chunk))) if parted else ""
+            chunks.append(f"({term(_whole(chunk))} | ({parts}))" if parts else term(_whole(chunk)))
         return " & ".join(chunks)
 
     def _with_phone(self, condition: str, *, begun: bool = False) -> str:
