@@ -1,36 +1,8 @@
 """Who is who: pure rules, no input or output."""
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-
-import idna
-
-
-def normalise_email(written: str | None) -> str | None:
-    """Return the identity behind an address as written, or ``None`` if it is no usable address.
-
-    Trim, lower-case, NFC, IDNA for the domain, and nothing else: folding dots or plus tags would merge
-    different mailboxes of most providers.
-    """
-    if written is None:
-        return None
-    address = unicodedata.normalize("NFC", written.strip().lower())
-    local, at, domain = address.rpartition("@")
-    if not at or not local or not domain or any(character.isspace() for character in address):
-        return None
-    ascii_domain = _ascii_domain(domain)
-    return f"{local}@{ascii_domain}" if ascii_domain else None
-
-
-def _ascii_domain(domain: str) -> str | None:
-    if domain.isascii():
-        return domain
-    try:
-        return idna.encode(domain, uts46=True).decode()
-    except idna.IDNAError:
-        return None
 
 
 @dataclass(frozen=True, slots=True)

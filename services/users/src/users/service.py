@@ -14,11 +14,12 @@ from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contracts import BookingLinkSnapshot, BookingSnapshot, UserSnapshot
+from shared.emails import normalise_email
 from shared.event_log import NewEvent
 from shared.events import Event
 from shared.ids import new_id
 from users import queries
-from users.domain import Contact, Link, Profile, normalise_email, profile_of
+from users.domain import Contact, Link, Profile, profile_of
 
 
 @dataclass(frozen=True, slots=True)
