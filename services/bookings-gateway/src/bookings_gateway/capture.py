@@ -6,7 +6,7 @@ One replica works at a time, by an advisory lock that goes with the transaction.
 
 import asyncio
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
@@ -34,6 +34,7 @@ SET_ASIDE = prometheus_client.Counter("captured_changes_set_aside_total", "Chang
 
 # The table is empty most of the time, and a plan made for that takes long when it is full.
 _TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(:key), set_config('plan_cache_mode', 'force_custom_plan', true)")
+_WAIT_FOR_TURN = text("SELECT pg_advisory_xact_lock(:key), set_config('plan_cache_mode', 'force_custom_plan', true)")
 # A statement of its own after the lock: its snapshot then sees what the last holder deleted. Within one booking a
 # later row cannot be visible before an earlier one, because its writer waited for the earlier commit.
 _NEXT = text(
@@ -97,13 +98,26 @@ class Capture:
         async with engine.begin() as connection:
             if not (await connection.execute(_TAKE_TURN, {"key": _LOCK})).scalar_one():
                 return 0
-            rows = (await connection.execute(_NEXT, {"page": PAGE})).mappings().all()
-            if rows:
-                await self._settle(connection, source, rows)
+            return await self._capture(connection, source)
+
+    async def capture_first(self, connection: AsyncConnection, source: str) -> None:
+        """Wait for the turn, then turn everything pending into events; the caller commits.
+
+        Until then no change becomes an event: what the table holds and the changes do not was told, or never told.
+        """
+        await connection.execute(_WAIT_FOR_TURN, {"key": _LOCK})
+        while await self._capture(connection, source) == PAGE:
+            pass
+
+    async def _capture(self, connection: AsyncConnection, source: str) -> int:
+        rows = (await connection.execute(_NEXT, {"page": PAGE})).mappings().all()
+        if rows:
+            await self._settle(connection, source, rows)
         return len(rows)
 
     async def _settle(self, connection: AsyncConnection, source: str, rows: Sequence[RowMapping]) -> None:
-        news, failed = self._translate(rows, await _versions(connection, rows))
+        subjects = {row["booking_id"] for row in rows}
+        news, failed = self._translate(rows, await versions(connection, subjects))
         await append(connection, source, news)
         if failed:
             await _set_aside(connection, failed)
@@ -141,10 +155,9 @@ class Capture:
         )
 
 
-async def _versions(connection: AsyncConnection, rows: Sequence[RowMapping]) -> Tally[str]:
-    """Return the newest version of each booking; 0 where there is none yet. The lock keeps them still."""
-    subjects = sorted({row["booking_id"] for row in rows})
-    found = await connection.execute(_VERSIONS, {"subjects": subjects})
+async def versions(connection: AsyncConnection, subjects: Iterable[str]) -> Tally[str]:
+    """Return the newest version of each booking; 0 where there is none yet. Holding the turn keeps them still."""
+    found = await connection.execute(_VERSIONS, {"subjects": sorted(subjects)})
     return Tally({row.subject: row.sequence for row in found})
 
 

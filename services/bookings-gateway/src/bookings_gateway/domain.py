@@ -90,6 +90,17 @@ def read_contact(value: object) -> BookingContact:
     )
 
 
+def contact_object(row: Mapping[str, Any], layout: Layout) -> Mapping[str, Any]:
+    """Return the contact's own object, be it encoded twice; empty where there is none."""
+    return _object(row.get(layout.contact))
+
+
+def payment_status(row: Mapping[str, Any], layout: Layout) -> str | None:
+    """Return the layout's own word for whether a booking is paid, where it has one."""
+    column = getattr(layout, "payment_status", None)
+    return _text(row.get(column)) if column else None
+
+
 def _object(value: object) -> Mapping[str, Any]:
     """Return the object in ``value``, be it encoded once more; anything else is an empty one."""
     if isinstance(value, str):

@@ -72,6 +72,11 @@ def _is_uuid(value: str) -> bool:
         return False
 
 
+def user_id_column(table: LegacyTable) -> str:
+    """Return the column of the legacy table that is ours."""
+    return getattr(table.layout, "user_id", USER_ID)
+
+
 def quoted(identifier: str) -> str:
     """Return an identifier for use in SQL text. Colons are escaped for ``sqlalchemy.text``."""
     return '"' + identifier.replace('"', '""').replace(":", "\\:") + '"'

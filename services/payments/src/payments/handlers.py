@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments.service.match_bookings import match_bookings
+from payments.service.record_history import record_history
 from payments.service.remember_bookings import remember_bookings
 from shared import contracts, event_log
 from shared.consumer import Group
@@ -32,6 +33,7 @@ class BookingsHandler(InboxHandler):
         links = _newest([(event, data) for event, data in told if isinstance(data, BookingLinkSnapshot)])
         await remember_bookings(connection, bookings)
         news = await match_bookings(connection, [booking for _, booking in bookings], links)
+        news += await record_history(connection, bookings)
         await event_log.append(connection, self._source, news, bulk=group.bulk)
 
 

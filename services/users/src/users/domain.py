@@ -65,7 +65,7 @@ class Link:
     booking_sequence: int
     sequence: int
 
-    def follow(self, user_id: str, booking_sequence: int) -> "Link":
+    def follow(self, user_id: str | None, booking_sequence: int) -> "Link":
         """Return the link after seeing a version of the booking; an older version changes nothing."""
         if booking_sequence <= self.booking_sequence:
             return self

@@ -33,6 +33,7 @@ class Observation:
     email: str | None
     contact: Contact
     traceparent: str | None
+    is_taken_back: bool = False
 
     @classmethod
     def of(cls, event: Event, booking: BookingSnapshot) -> "Observation":
@@ -48,6 +49,7 @@ class Observation:
                 first_seen_at=event.time, last_seen_at=event.time,
             ),
             traceparent=event.traceparent,
+            is_taken_back=booking.imported and event.type == "booking.deleted",
         )  # fmt: skip
 
     @property
@@ -191,7 +193,10 @@ async def _update_users(connection: AsyncConnection, people: Sequence[Person]) -
 async def link_bookings(
     connection: AsyncConnection, observations: Sequence[Observation], users: Mapping[str, UUID]
 ) -> list[NewEvent]:
-    """Link each booking to the person of its newest version; return what to announce."""
+    """Link each booking to the person of its newest version; return what to announce.
+
+    One whose import was taken back is nobody's, unannounced; when it is told again, its link is news again.
+    """
     bookings = sorted({observation.booking_id for observation in observations})
     await connection.execute(queries.ENSURE_LINKS, {"bookings": bookings})
     stored = {
@@ -202,11 +207,12 @@ async def link_bookings(
     newest: dict[str, Observation] = {}
     for observation in observations:
         link = links[observation.booking_id]
-        links[observation.booking_id] = link.follow(str(users[observation.identity]), observation.booking_sequence)
+        user = None if observation.is_taken_back else str(users[observation.identity])
+        links[observation.booking_id] = link.follow(user, observation.booking_sequence)
         newest[observation.booking_id] = observation
     moved = [link for key, link in links.items() if link != stored[key]]
     await _update_links(connection, moved)
-    relinked = [link for link in moved if link.sequence != stored[link.booking_id].sequence]
+    relinked = [link for link in moved if link.user_id and link.sequence != stored[link.booking_id].sequence]
     return [_link_event(link, newest[link.booking_id]) for link in relinked]
 
 

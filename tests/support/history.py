@@ -1,0 +1,102 @@
+"""A legacy table with a history in it, the gateway beside it, and the four services to move it through."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bookings_gateway.capture import Capture
+from bookings_gateway.domain import Layout
+from bookings_gateway.history.move import History
+from bookings_gateway.install import install
+from bookings_gateway.legacy_table import LegacyTableCache
+from bookings_gateway.main import SEARCH_PATH
+from bookings_gateway.write_back import WriteBack
+from shared.database import create_engine, migrate
+from shared.signal import Signal
+from support.databases import Databases
+from support.legacy_history import LAYOUTS, Fact, create_table, fill
+from support.legacy_table import MIGRATIONS
+from support.pump import Pump
+
+PRESETS: Mapping[str, Layout] = {"default": Layout()}
+
+
+@dataclass
+class Moved:
+    """One table's history and the services. ``pump`` carries events, ``write_back`` copies links to the table."""
+
+    history: History
+    engines: Mapping[str, AsyncEngine]
+    pump: Pump
+    write_back: WriteBack
+    capture: Capture
+
+    @property
+    def gateway(self) -> AsyncEngine:
+        return self.engines["bookings-gateway"]
+
+    async def import_all(self) -> int:
+        """Import everything; nothing is carried to the other services yet."""
+        total = 0
+        async with self.history.importing(by="tests") as importer:
+            async for rows in importer.chunks():
+                total += rows
+        return total
+
+    async def settle(self) -> None:
+        """Capture, carry and write back until nothing moves."""
+        while True:
+            captured = await self.capture.capture_page(self.gateway, "/bookings-gateway")
+            moved = await self.pump.run()
+            written = await self.write_back.write_due(self.gateway)
+            if not captured + moved + written:
+                return
+
+    async def rows(self, service: str, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+        async with self.engines[service].begin() as connection:
+            result = await connection.execute(text(sql), parameters)
+            return [dict(row) for row in result.mappings()] if result.returns_rows else []
+
+    async def value(self, service: str, sql: str, **parameters: Any) -> Any:
+        (row,) = await self.rows(service, sql, **parameters)
+        return next(iter(row.values()))
+
+    async def checksum(self) -> tuple[int, str]:
+        """Rows and hash of the legacy table, without what the gateway itself writes."""
+        async with self.gateway.connect() as connection:
+            return await (await self.history.source(connection)).checksum(connection)
+
+
+@asynccontextmanager
+async def moving(databases: Databases, layout: str, bookings: Sequence[Fact]) -> AsyncIterator[Moved]:
+    """A table of that layout with these bookings, older than the gateway that is now installed beside it."""
+    url = await databases.create()
+    await create_table(url, LAYOUTS[layout])
+    await fill(url, LAYOUTS[layout], bookings)
+    engines = {
+        name: create_engine(await databases.create(name), name="tests") for name in ("users", "payments", "stats")
+    }
+    gateway = engines["bookings-gateway"] = create_engine(url, name="tests", search_path=SEARCH_PATH)
+    declared, zone = PRESETS[layout], ZoneInfo("Europe/London")
+    await _migrate(url)
+    await install(gateway, "bookings", declared)
+    capture = Capture(Signal(), declared, "GBP", zone)
+    history = History(gateway, "bookings", declared, "GBP", zone, capture)
+    try:
+        yield Moved(
+            history, engines, Pump(engines), WriteBack(LegacyTableCache("bookings", declared), Signal()), capture
+        )
+    finally:
+        for engine in engines.values():
+            await engine.dispose()
+
+
+async def _migrate(url: str) -> None:
+    import asyncio
+
+    await asyncio.to_thread(migrate, url, MIGRATIONS, search_path=SEARCH_PATH)

@@ -1,0 +1,67 @@
+"""The four services' message doors on four databases, without a broker: what one records, the others are given."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bookings_gateway.handlers import ReadModelHandler
+from payments.handlers import BookingsHandler as PaymentsHandler
+from shared.consumer import Group, Handler
+from shared.events import Event
+from stats.handlers import JournalHandler
+from users.handlers import BookingsHandler as UsersHandler
+
+SERVICES = ("bookings-gateway", "payments", "users", "stats")
+
+_NEW = text(
+    """
+    SELECT o.seq, CAST(l.body AS text) AS body FROM outbox o JOIN event_log l USING (seq)
+    ORDER BY o.bulk, o.seq LIMIT 500
+    """
+)
+_SENT = text("DELETE FROM outbox WHERE seq = ANY(CAST(:seqs AS bigint[]))")
+
+
+@dataclass
+class Pump:
+    """Moves events until nobody has any. ``order`` of services is who is emptied first."""
+
+    engines: Mapping[str, AsyncEngine]
+    handlers: Mapping[str, Handler] = field(
+        default_factory=lambda: {
+            "bookings-gateway": ReadModelHandler("GBP"),
+            "payments": PaymentsHandler("/payments"),
+            "users": UsersHandler("/users"),
+            "stats": JournalHandler("/stats"),
+        }
+    )
+
+    async def run(self, order: Sequence[str] = SERVICES) -> int:
+        """Move everything there is; return how many events went."""
+        total = 0
+        while moved := sum([await self._empty(service) for service in order]):
+            total += moved
+        return total
+
+    async def _empty(self, service: str) -> int:
+        moved = 0
+        while page := await self._page(service):
+            moved += page
+        return moved
+
+    async def _page(self, service: str) -> int:
+        async with self.engines[service].begin() as connection:
+            rows = (await connection.execute(_NEW)).all()
+            await connection.execute(_SENT, {"seqs": [row.seq for row in rows]})
+        events = [Event.model_validate_json(row.body) for row in rows]
+        for name, handler in self.handlers.items():
+            if wanted := [event for event in events if event.type in handler.types]:
+                await self._give(name, handler, wanted)
+        return len(rows)
+
+    async def _give(self, service: str, handler: Handler, events: Sequence[Event]) -> None:
+        async with self.engines[service].begin() as connection:
+            if fresh := await handler.claim(connection, events):
+                await handler.apply(connection, Group(fresh, bulk=True))
