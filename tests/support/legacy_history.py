@@ -389,7 +389,7 @@ def _pages(bookings: Sequence[Fact], size: int) -> Iterator[Sequence[Fact]]:
 
 @dataclass
 class Due:
-    """What must come out. ``payments``: booking → class and pence received, refunded; ``money``: class, month → pence."""
+    """What must come out. ``payments``: booking → class, pence received and refunded; ``money``: of class and month."""
 
     total: int = 0
     users: int = 0
