@@ -30,7 +30,7 @@ def paid(payment_id: str, booking_id: str | None, sequence: int = 1, *, refunded
 async def settle(engine: AsyncEngine, *events: Event) -> int:
     """Take events in and write everything due."""
     await apply(engine, ReadModelHandler("GBP"), events)
-    return await WriteBack(LegacyTableCache("bookings", DEFAULT_LAYOUT), Signal()).write_due(engine)
+    return await WriteBack(LegacyTableCache("bookings", DEFAULT_LAYOUT), Signal(), "Europe/London").write_due(engine)
 
 
 async def row_of(engine: AsyncEngine, id_: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import typer
 
-from bookings_gateway.domain import DEFAULT_LAYOUT
 from bookings_gateway.errors import LegacyTableBusy, LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.install import install
 from bookings_gateway.main import NAME, SEARCH_PATH, create_app
@@ -28,7 +27,7 @@ async def _install(settings: Settings) -> list[str]:
     url = settings.database_url.get_secret_value()
     engine = create_engine(url, name=f"{NAME} migrate", pool_size=1, search_path=SEARCH_PATH)
     try:
-        return await install(engine, settings.legacy_table, DEFAULT_LAYOUT)
+        return await install(engine, settings.legacy_table, settings.layout)
     finally:
         await engine.dispose()
 

@@ -15,27 +15,56 @@ from typing import Any
 from shared.contracts import BookingContact, BookingSnapshot
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Which column of the legacy table holds what."""
+    """Which column of the legacy table holds what; ``None`` where it has no such column.
+
+    The contact is one column of JSON (an object, be it inside a string), columns of its own, or both: what the JSON
+    does not say is then taken from the columns. Whatever column is named must be there.
+    """
 
     id: str = "id"
-    reference: str = "bookingReference"
+    reference: str | None = "bookingReference"
     status: str = "status"
-    contact: str = "contactDetails"
-    final_amount: str = "finalAmount"
-    payment_date: str = "paymentDate"
-    payment_method: str = "paymentMethod"
-    payment_reference: str = "paymentReference"
+    contact: str | None = "contactDetails"
+    name: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    company: str | None = None
+    final_amount: str | None = "finalAmount"
+    payment_date: str | None = "paymentDate"
+    payment_method: str | None = "paymentMethod"
+    payment_reference: str | None = "paymentReference"
+    payment_status: str | None = None
     created_at: str = "createdAt"
-    updated_at: str = "updatedAt"
+    updated_at: str | None = "updatedAt"
+    user_id: str = "user_id"  # ours: added by the gateway
+    paid_status: str = "PAID"  # a word, not a column: what ``status`` of a paid booking says
 
     @property
-    def columns(self) -> list[str]:
-        """Every column the layout needs, in the order of its fields."""
-        return [getattr(self, name) for name in self.__slots__]
+    def columns(self) -> dict[str, str]:
+        """Field → column, of every column the table must have."""
+        fields = {name: getattr(self, name) for name in self.__slots__ if name not in {"user_id", "paid_status"}}
+        return {name: column for name, column in fields.items() if column is not None}
+
+    @property
+    def contact_columns(self) -> dict[str, str]:
+        """Key of a contact → the column that holds it on its own."""
+        named = {key: getattr(self, field) for key, field in CONTACT_FIELDS.items()}
+        return {key: column for key, column in named.items() if column is not None}
 
 
+# Key in the contact's JSON → field of the layout.
+CONTACT_FIELDS = {
+    "name": "name",
+    "firstName": "first_name",
+    "lastName": "last_name",
+    "email": "email",
+    "phone": "phone",
+    "company": "company",
+}
 DEFAULT_LAYOUT = Layout()
 
 # Neither PostgreSQL's text nor UTF-8 can hold these; JSON inside JSON can smuggle them in.
@@ -43,6 +72,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # What an amount of the contract holds: 20 digits, 4 of them decimals.
 _MOST_WHOLE_DIGITS = 16
 _MOST_DECIMALS = 4
+_MOST_ENCODINGS = 2
 
 
 def read_row(text: str) -> Mapping[str, Any]:
@@ -57,36 +87,43 @@ def booking_snapshot(row: Mapping[str, Any], layout: Layout, *, currency: str, z
     ``row`` is the row as :func:`read_row` gives it; ``zone`` is that of its times without one. Any value in any column
     is survived. Participants, notes and invoice details never leave.
     """
+
+    def of(column: str | None) -> object:
+        return row.get(column) if column is not None else None
+
     return BookingSnapshot(
         booking_id=str(row[layout.id]),
-        booking_reference=_text(row.get(layout.reference)),
-        status=_verbatim(row.get(layout.status)),
-        contact=read_contact(row.get(layout.contact)),
-        final_amount=_amount(row.get(layout.final_amount)),
+        booking_reference=_text(of(layout.reference)),
+        status=_verbatim(of(layout.status)),
+        contact=read_contact(row, layout),
+        final_amount=_amount(of(layout.final_amount)),
         currency=currency,
-        payment_date=_time(row.get(layout.payment_date), zone),
-        payment_method=_text(row.get(layout.payment_method)),
-        payment_reference=_text(row.get(layout.payment_reference)),
-        created_at=_time(row.get(layout.created_at), zone),
-        updated_at=_time(row.get(layout.updated_at), zone),
+        payment_date=_time(of(layout.payment_date), zone),
+        payment_method=_text(of(layout.payment_method)),
+        payment_reference=_text(of(layout.payment_reference)),
+        created_at=_time(of(layout.created_at), zone),
+        updated_at=_time(of(layout.updated_at), zone),
     )
 
 
-def read_contact(value: object) -> BookingContact:
-    """Read who booked out of any kind of contact seen: object, null, array, blank, or JSON inside a string.
+def read_contact(row: Mapping[str, Any], layout: Layout) -> BookingContact:
+    """Read who booked out of any kind of contact seen: object, null, array, blank, JSON inside a string, columns.
 
     One ``name`` instead of two is divided before its last word, so that both together read the same.
     """
-    contact = _object(value)
-    first, last = _text(contact.get("firstName")), _text(contact.get("lastName"))
+    said = _object(row.get(layout.contact)) if layout.contact is not None else {}
+    contact = {key: _text(said.get(key)) for key in CONTACT_FIELDS}
+    for key, column in layout.contact_columns.items():
+        contact[key] = contact[key] or _text(row.get(column))
+    first, last = contact["firstName"], contact["lastName"]
     if first is None and last is None:
-        first, last = _divide(_text(contact.get("name")))
+        first, last = _divide(contact["name"])
     return BookingContact(
         first_name=first,
         last_name=last,
-        email=_text(contact.get("email")),
-        phone=_text(contact.get("phone")),
-        company=_text(contact.get("company")),
+        email=contact["email"],
+        phone=contact["phone"],
+        company=contact["company"],
     )
 
 
@@ -102,8 +139,10 @@ def payment_status(row: Mapping[str, Any], layout: Layout) -> str | None:
 
 
 def _object(value: object) -> Mapping[str, Any]:
-    """Return the object in ``value``, be it encoded once more; anything else is an empty one."""
-    if isinstance(value, str):
+    """Return the object in ``value``, be it text that holds JSON, or that encoded once more; else an empty one."""
+    for _ in range(_MOST_ENCODINGS):
+        if not isinstance(value, str):
+            break
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What the gateway puts on the legacy table: the column ``user_id`` and the row trigger. Safe to repeat.
+"""What the gateway puts on the legacy table: a column for the user's id and the row trigger. Safe to repeat.
 
 Both need a short exclusive lock. It is asked for with a time limit and given up again, so that the application never
 queues behind us while we queue behind one of its long transactions.
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.domain import Layout
 from bookings_gateway.errors import LegacyTableBusy
-from bookings_gateway.legacy_table import USER_ID, LegacyTable, find, quoted
+from bookings_gateway.legacy_table import LegacyTable, find
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ _PAUSE_SECONDS = 0.5
 _LOCK_NOT_AVAILABLE = "55P03"
 
 # Runs in the transaction of whoever writes, so it must neither fail nor wait: no cast that can fail, no table read,
-# one insert that conflicts with nobody. A missing user_id (somebody dropped it) counts as a change instead of
+# one insert that conflicts with nobody. A missing column of ours (somebody dropped it) counts as a change instead of
 # failing the write. NOT an equality of the json values: that type has none, and jsonb refuses what json may hold.
 # clock_timestamp() and the number are taken while the row's lock is held: within one booking both rise with commits.
 _FUNCTION = """
@@ -39,8 +39,9 @@ BEGIN
         BEGIN
             was := OLD;
             becomes := NEW;
-            was.user_id := NULL;
-            becomes.user_id := NULL;
+            was.{user_id} := NULL;
+            becomes.{user_id} := NULL;
+            {ignore_bump}
             IF row_to_json(was)\\:\\:text = row_to_json(becomes)\\:\\:text THEN
                 RETURN NULL;
             END IF;
@@ -60,7 +61,14 @@ BEGIN
     RETURN NULL;
 END $$
 """
-_COLUMN = "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS user_id uuid"
+# Where a trigger of the table's own sets it on every update, our copy of the user's id is still no change.
+_IGNORE_BUMP = """
+            IF OLD.{user_id} IS DISTINCT FROM NEW.{user_id} THEN
+                was.{updated_at} := NULL;
+                becomes.{updated_at} := NULL;
+            END IF;
+"""
+_COLUMN = "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {user_id} uuid"
 _TRIGGER = f"""
 CREATE TRIGGER {TRIGGER} AFTER INSERT OR UPDATE OR DELETE ON {{table}}
 FOR EACH ROW EXECUTE FUNCTION gateway.capture_booking_change()
@@ -92,12 +100,13 @@ async def install(engine: AsyncEngine, name: str, layout: Layout) -> list[str]:
 
 async def _install(connection: AsyncConnection, table: LegacyTable) -> list[str]:
     await connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_MILLISECONDS}ms'"))
-    await connection.execute(text(_FUNCTION.format(id=quoted(table.layout.id))))
+    ignore_bump = _IGNORE_BUMP.format(**table.names) if table.layout.updated_at else ""
+    await connection.execute(text(_FUNCTION.format(ignore_bump=ignore_bump, **table.names)))
     state = (await connection.execute(_STATE, {"oid": table.oid, "name": TRIGGER})).scalar_one_or_none()
     needed = {
-        "column user_id": _COLUMN if USER_ID not in table.columns else None,
+        f"column {table.layout.user_id}": _COLUMN if table.layout.user_id not in table.columns else None,
         "row trigger": _TRIGGER if state is None else _ENABLE if state == "D" else None,
     }
     for statement in filter(None, needed.values()):
-        await connection.execute(text(statement.format(table=table.name.replace(":", "\\:"))))
+        await connection.execute(text(statement.format(**table.names)))
     return [what for what, statement in needed.items() if statement]

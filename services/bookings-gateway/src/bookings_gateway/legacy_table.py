@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -11,9 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bookings_gateway.domain import Layout
 from bookings_gateway.errors import LegacyTableMissing, LegacyTableUnfit
+from bookings_gateway.layouts import PRESETS
 
-USER_ID = "user_id"
 _KEEP_SECONDS = 30.0
+_TIMES = ("timestamp with time zone", "timestamp without time zone")
+_TYPES: Mapping[str, Sequence[str]] = {
+    "contact": ("jsonb", "json", "text", "character varying"),
+    "final_amount": ("numeric", "integer", "bigint", "smallint", "double precision", "real"),
+    **dict.fromkeys(("created_at", "updated_at", "payment_date"), _TIMES),
+}
+
+_LARGEST = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 
 # to_regclass looks along the search path and answers NULL instead of failing. Own tables live in schema gateway.
 _FIND = text("SELECT CAST(to_regclass(:name) AS oid)")
@@ -49,8 +57,13 @@ class LegacyTable:
     @property
     def names(self) -> dict[str, str]:
         """What the placeholders of an SQL template stand for: the table, the id's type and the layout's columns."""
-        columns = {field: quoted(getattr(self.layout, field)) for field in self.layout.__slots__}
-        return {"table": self.name.replace(":", "\\:"), "id_type": self.id_type, **columns}
+        columns = {field: quoted(column) for field, column in self.layout.columns.items()}
+        return {
+            "table": self.name.replace(":", "\\:"),
+            "id_type": self.id_type,
+            "user_id": quoted(self.layout.user_id),
+            **columns,
+        }
 
     @property
     def id_type(self) -> str:
@@ -60,8 +73,8 @@ class LegacyTable:
         """Whether ``value`` can be cast to the type of the id, so that a query for it cannot fail."""
         if self.id_type == "uuid":
             return _is_uuid(value)
-        if self.id_type in {"integer", "bigint", "smallint"}:
-            return re.fullmatch(r"\d{1,4}" if self.id_type == "smallint" else r"\d{1,9}", value) is not None
+        if self.id_type in _LARGEST:
+            return re.fullmatch(r"\d{1,19}", value) is not None and int(value) <= _LARGEST[self.id_type]
         return "\x00" not in value
 
 
@@ -109,20 +122,34 @@ async def find(connection: AsyncConnection, name: str, layout: Layout) -> Legacy
 
 
 def _require(columns: Mapping[str, str], name: str, layout: Layout) -> None:
-    if missing := [column for column in layout.columns if column not in columns]:
+    if missing := _missing(columns, layout):
+        fitting = [preset for preset, known in PRESETS.items() if not _missing(columns, known)]
+        hint = f"It fits the layout {' and '.join(fitting)}" if fitting else f"It has {', '.join(columns)}"
         raise LegacyTableUnfit(
-            f"The table {name!r} has no column {', '.join(missing)}. The gateway needs the default layout; "
-            f"it found {', '.join(columns)}."
+            f"The table {name!r} has no column {', '.join(missing)}, which its layout needs. {hint}: declare it by "
+            "BOOKINGS_GATEWAY_LEGACY_LAYOUT."
         )
-    if columns[layout.contact] != "jsonb":
+    if layout.contact is None and not layout.contact_columns:
         raise LegacyTableUnfit(
-            f"{layout.contact} of the table {name!r} is {columns[layout.contact]}, and must be jsonb."
+            f"The layout of the table {name!r} names no column of a contact: nobody could be told from its bookings."
         )
-    if columns.get(USER_ID, "uuid") != "uuid":
+    for field, types in _TYPES.items():
+        column = layout.columns.get(field)
+        if column is not None and columns[column] not in types:
+            raise LegacyTableUnfit(f"{column} of the table {name!r} is {columns[column]}, and must be {_or(types)}.")
+    if columns.get(layout.user_id, "uuid") != "uuid":
         raise LegacyTableUnfit(
-            f"The table {name!r} has a column user_id of type {columns[USER_ID]} already, and the gateway "
-            "keeps its own uuid under that name. Rename the column, or agree on another layout, first."
+            f"The table {name!r} has a column {layout.user_id} of type {columns[layout.user_id]} already, and the "
+            "gateway keeps its own uuid under that name. Declare another name (user_id) in a layout file."
         )
+
+
+def _missing(columns: Mapping[str, str], layout: Layout) -> list[str]:
+    return [column for column in layout.columns.values() if column not in columns]
+
+
+def _or(types: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(types[:-1]), types[-1]]))
 
 
 class LegacyTableCache:
@@ -130,13 +157,13 @@ class LegacyTableCache:
 
     def __init__(self, name: str, layout: Layout) -> None:
         self._name = name
-        self._layout = layout
+        self.layout = layout
         self._found: LegacyTable | None = None
         self._until = 0.0
 
     async def get(self, connection: AsyncConnection) -> LegacyTable:
         """Return the table; raises what :func:`find` raises."""
         if self._found is None or time.monotonic() > self._until:
-            self._found = await find(connection, self._name, self._layout)
+            self._found = await find(connection, self._name, self.layout)
             self._until = time.monotonic() + _KEEP_SECONDS
         return self._found

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 
 from sqlalchemy import TextClause, text
 
-from bookings_gateway.legacy_table import USER_ID, LegacyTable, quoted
+from bookings_gateway.legacy_table import LegacyTable, quoted
 from bookings_gateway.wire import wire
 from shared.money import exponent
 
 # The object in the contact, be it encoded once more; NULL for every other kind of contact.
-_CONTACT_OBJECT = """
-    SELECT CASE jsonb_typeof(b.{contact}) WHEN 'object' THEN b.{contact}
-                WHEN 'string' THEN gateway.decoded(b.{contact} #>> '{{}}') END AS contact
+_OBJECT_IN_JSONB = """
+    CASE jsonb_typeof(b.{contact}) WHEN 'object' THEN b.{contact}
+         WHEN 'string' THEN gateway.decoded(b.{contact} #>> '{{}}') END
 """
-_CUSTOMER_NAME = "gateway.display_name(c.contact ->> 'firstName', c.contact ->> 'lastName', c.contact ->> 'name')"
-_CUSTOMER_EMAIL = "nullif(btrim(c.contact ->> 'email'), '')"
+_OBJECT_IN_TEXT = "gateway.decoded(CAST(b.{contact} AS text))"
 # The totals are not known before the first user_totals.changed; until then there is no user to show.
 _USER = """
     CASE WHEN t.user_id IS NOT NULL THEN json_build_object(
@@ -56,10 +55,7 @@ _PAGING = "ORDER BY b.{created_at} DESC, b.{id} LIMIT :limit OFFSET :offset"
 _MATCHING = "SELECT count(*) FROM {table} b CROSS JOIN LATERAL ({contact_object}) c WHERE {condition}"
 
 _STATUS_IS = "lower(CAST(b.{status} AS text)) = lower(CAST(:status AS text))"
-_MATCHES = """
-    concat_ws(' ', {name}, c.contact ->> 'email', c.contact ->> 'phone', c.contact ->> 'company', b.{reference})
-    ILIKE :search
-"""
+_MATCHES = "concat_ws(' ', {searched}) ILIKE :search"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,24 +102,57 @@ def booking_query(table: LegacyTable, *, currency: str, zone: str) -> TextClause
 
 
 def _query(table: LegacyTable, condition: str, total: str, paging: str, *, currency: str, zone: str) -> TextClause:
-    names = {**table.names, "name": _CUSTOMER_NAME}
-    names["contact_object"] = _CONTACT_OBJECT.format(**names)
+    names = {**table.names, "searched": _searched(table)}
+    names["contact_object"] = f"SELECT {_contact_object(table)} AS contact"
     names["condition"] = condition.format(**names)
     names["paging"] = paging.format(**names)
     names["total"] = total.format(**names)
     return text(_LISTING.format(fields=_fields(table, currency=currency, zone=zone), **names))
 
 
+def _contact_object(table: LegacyTable) -> str:
+    """The object in the contact column; NULL for every other kind of contact."""
+    if table.layout.contact is None:
+        return "CAST(NULL AS jsonb)"
+    in_jsonb = table.columns[table.layout.contact] == "jsonb"
+    return (_OBJECT_IN_JSONB if in_jsonb else _OBJECT_IN_TEXT).format(**table.names)
+
+
+def _contact(table: LegacyTable, key: str) -> str:
+    """One field of the contact as text: what the object says, else the column that holds it on its own."""
+    said = [f"c.contact ->> '{key}'"] if table.layout.contact is not None else []
+    if key in table.layout.contact_columns:
+        said.append(f"CAST(b.{quoted(table.layout.contact_columns[key])} AS text)")
+    return (
+        f"coalesce({', '.join(f'gateway.shown({each})' for each in said)})"
+        if len(said) > 1
+        else "".join(said) or "NULL"
+    )
+
+
+def _customer_name(table: LegacyTable) -> str:
+    parts = ", ".join(_contact(table, key) for key in ("firstName", "lastName", "name"))
+    return f"gateway.display_name({parts})"
+
+
+def _searched(table: LegacyTable) -> str:
+    """Everything the search looks in."""
+    contact = [_contact(table, key) for key in ("email", "phone", "company")]
+    reference = [f"b.{quoted(table.layout.reference)}"] if table.layout.reference else []
+    return ", ".join([_customer_name(table), *contact, *reference])
+
+
 def _fields(table: LegacyTable, *, currency: str, zone: str) -> str:
     """Legacy columns under their own names, then the additions; a legacy column of an addition's name stands."""
     added = {  # whatever is put here changes the contract
-        "customerName": _CUSTOMER_NAME,
-        "customerEmail": _CUSTOMER_EMAIL,
+        "customerName": _customer_name(table),
+        "customerEmail": f"nullif(btrim({_contact(table, 'email')}), '')",
         "user": _USER.format(decimals=exponent(currency)),
         "paymentStatus": _PAYMENT_STATUS,
     }
+    ours = table.layout.user_id
     legacy = {
-        name: wire(f"b.{quoted(name)}", type_, zone=zone) for name, type_ in table.columns.items() if name != USER_ID
+        name: wire(f"b.{quoted(name)}", type_, zone=zone) for name, type_ in table.columns.items() if name != ours
     }
     fields = {**legacy, **{name: expression for name, expression in added.items() if name not in legacy}}
     return ", ".join(f"{expression} AS {quoted(name)}" for name, expression in fields.items())

@@ -4,7 +4,6 @@ from fastapi import FastAPI
 
 from bookings_gateway.api import create_router
 from bookings_gateway.capture import Capture
-from bookings_gateway.domain import DEFAULT_LAYOUT
 from bookings_gateway.handlers import ReadModelHandler
 from bookings_gateway.legacy_table import LegacyTableCache
 from bookings_gateway.service import Bookings
@@ -23,7 +22,7 @@ SEARCH_PATH = "gateway,public"
 def compose(settings: Settings) -> tuple[Service, Bookings]:
     """Return the service's moving parts, not yet running, and its use cases."""
     changed = Signal()
-    tables = LegacyTableCache(settings.legacy_table, DEFAULT_LAYOUT)
+    tables = LegacyTableCache(settings.legacy_table, settings.layout)
     service = Service(
         settings,
         name=NAME,
@@ -31,8 +30,8 @@ def compose(settings: Settings) -> tuple[Service, Bookings]:
         publishes=PUBLISHES,
         handler=lambda _: ReadModelHandler(settings.currency),
         background={
-            "capture": Capture(changed, DEFAULT_LAYOUT, settings.currency, settings.zone).run,
-            "write-back": WriteBack(tables, changed).run,
+            "capture": Capture(changed, settings.layout, settings.currency, settings.zone).run,
+            "write-back": WriteBack(tables, changed, settings.legacy_timezone).run,
         },
         search_path=SEARCH_PATH,
     )

@@ -1,41 +1,70 @@
-"""Bodies of the legacy API, in the default layout's names. Other fields are columns of the legacy table's own."""
+"""Bodies of the legacy API, in the names of the table's layout. Other fields are columns of the table's own."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
-from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
-Status = Annotated[str, Field(min_length=1, max_length=50)]
-Reference = Annotated[str, Field(min_length=1, max_length=50)]
+from bookings_gateway.domain import Layout
+
+Text = Annotated[str, Field(min_length=1, max_length=50)]
 
 
-class _BookingFields(BaseModel):
+class BookingBody(BaseModel):
+    """What a client sends. Field names are the layout's, aliases the columns' own."""
+
     model_config = ConfigDict(extra="allow", validate_by_name=False, validate_by_alias=True)
-
-    booking_reference: Annotated[Reference | None, Field(alias="bookingReference")] = None
-    payment_date: Annotated[AwareDatetime | None, Field(alias="paymentDate")] = None
-    payment_method: Annotated[str | None, Field(alias="paymentMethod")] = None
-    payment_reference: Annotated[str | None, Field(alias="paymentReference")] = None
-    created_at: Annotated[AwareDatetime | None, Field(alias="createdAt")] = None
 
     def given(self) -> dict[str, Any]:
         """Return what the body names, by wire name, as JSON values; money as exact strings."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-class NewBooking(_BookingFields):
-    """A booking to be made. What is not given gets the legacy table's default."""
+_FIELDS: Mapping[str, Any] = {
+    "reference": Text | None,
+    "payment_date": AwareDatetime | None,
+    "payment_method": str | None,
+    "payment_reference": str | None,
+    "created_at": AwareDatetime | None,
+}
+_NEW_FIELDS: Mapping[str, Any] = {
+    "id": str | int | None,
+    "status": Text | None,
+    "contact": dict[str, Any],
+    "final_amount": Annotated[Decimal | None, Field(ge=0, max_digits=10, decimal_places=2)],
+}
+# A whole booking as it was read may be sent back, whatever kind its values are.
+_CHANGED_FIELDS: Mapping[str, Any] = {
+    "status": Text | None,
+    "contact": Any,
+    "final_amount": Annotated[Decimal | None, Field(allow_inf_nan=False)],
+}
+_NEEDED = frozenset(["contact"])
 
-    id: UUID | None = None
-    status: Status = "PENDING"
-    contact_details: Annotated[dict[str, Any], Field(alias="contactDetails")]
-    final_amount: Annotated[Decimal | None, Field(alias="finalAmount", ge=0, max_digits=10, decimal_places=2)] = None
+
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """The bodies of one layout: a booking to be made, whose other columns get their defaults, and fields to change."""
+
+    new: type[BookingBody]
+    change: type[BookingBody]
 
 
-class BookingChange(_BookingFields):
-    """Fields to be changed; a whole booking as it was read may be sent back, whatever kind its values are."""
+def bodies(layout: Layout) -> Bodies:
+    """Return the bodies clients of this layout send."""
+    return Bodies(
+        new=_model("NewBooking", layout, {**_FIELDS, **_NEW_FIELDS}, needed=_NEEDED),
+        change=_model("BookingChange", layout, {**_FIELDS, **_CHANGED_FIELDS}, needed=frozenset()),
+    )
 
-    status: Status | None = None
-    contact_details: Annotated[Any, Field(alias="contactDetails")] = None
-    final_amount: Annotated[Decimal | None, Field(alias="finalAmount", allow_inf_nan=False)] = None
+
+def _model(name: str, layout: Layout, types: Mapping[str, Any], *, needed: frozenset[str]) -> type[BookingBody]:
+    columns = layout.columns
+    fields: dict[str, Any] = {
+        field: (type_, Field(default=... if field in needed else None, alias=columns[field]))
+        for field, type_ in types.items()
+        if field in columns
+    }
+    return create_model(name, __base__=BookingBody, **fields)

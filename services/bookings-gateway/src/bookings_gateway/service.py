@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.errors import BookingNotFound, BookingTaken, LegacyError, UnknownColumns
-from bookings_gateway.legacy_table import USER_ID, LegacyTable, LegacyTableCache, quoted, statement
+from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, quoted, statement
 from bookings_gateway.listing import Filter, booking_query, listing_query
 from bookings_gateway.wire import stored
 from shared.ids import new_id
@@ -101,7 +101,7 @@ class Bookings:
             _require_id(table, id_)
             if str(fields.get(table.layout.id, id_)).lower() != id_.lower():
                 raise LegacyError("The id of a booking cannot be changed")
-            values = {**_columns_of(table, fields), table.layout.updated_at: _now()}
+            values = _columns_of(table, fields) | _present({table.layout.updated_at: _now()})
             values.pop(table.layout.id, None)
             if not await _write(connection, self._writing(_UPDATE, table, values), values, id_):
                 raise BookingNotFound
@@ -151,7 +151,7 @@ def _columns_of(table: LegacyTable, fields: Mapping[str, Any]) -> dict[str, Any]
     unknown = [name for name in fields if name not in table.columns and name not in _ANSWERED_ONLY]
     if unknown:
         raise UnknownColumns(unknown)
-    kept_by_us = {USER_ID, *table.generated}
+    kept_by_us = {table.layout.user_id, *table.generated}
     return {name: value for name, value in fields.items() if name in table.columns and name not in kept_by_us}
 
 
@@ -159,13 +159,18 @@ def _complete(fields: Mapping[str, Any], table: LegacyTable) -> dict[str, Any]:
     """Add what a new booking has in any case: id, reference, status, times."""
     layout, now = table.layout, _now()
     defaults = {
-        **({layout.id: str(new_id())} if table.id_type == "uuid" else {}),
+        layout.id if table.id_type == "uuid" else None: str(new_id()),
         layout.reference: new_reference(),
-        layout.status: "PENDING",
+        layout.status: "PENDING" if layout.paid_status.isupper() else "pending",
         layout.created_at: now,
         layout.updated_at: now,
     }
-    return defaults | {name: value for name, value in fields.items() if value is not None}
+    return _present(defaults) | {name: value for name, value in fields.items() if value is not None}
+
+
+def _present(values: Mapping[str | None, Any]) -> dict[str, Any]:
+    """Return the values of columns the layout has."""
+    return {column: value for column, value in values.items() if column is not None}
 
 
 async def _write(

@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from bookings_gateway.domain import Layout
+from bookings_gateway.layouts import read_layout
 from shared.settings import ServiceSettings
 
 
@@ -18,6 +20,12 @@ class Settings(ServiceSettings):
     legacy_table: Annotated[
         str, Field(description="The legacy table, with its schema if that is not public", min_length=1)
     ] = "bookings"
+    legacy_layout: Annotated[
+        str,
+        Field(
+            description="Its columns: default, lower_case, snake_case, flat_contact, or a .toml or .json file's path"
+        ),
+    ] = "default"
     currency: Annotated[
         str, Field(description="The business's own currency, of every finalAmount", pattern="^[A-Z]{3}$")
     ] = "GBP"
@@ -35,6 +43,16 @@ class Settings(ServiceSettings):
         if name not in available_timezones():
             raise ValueError(f"{name!r} is no time zone: use a name such as Europe/London")
         return name
+
+    @field_validator("legacy_layout")
+    @classmethod
+    def _readable_layout(cls, declared: str) -> str:
+        read_layout(declared)
+        return declared
+
+    @property
+    def layout(self) -> Layout:
+        return read_layout(self.legacy_layout)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, statement
+from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, literal, statement
 from shared.database import is_transient
 from shared.service import Service
 from shared.signal import AdaptivePoll, Signal
@@ -59,7 +59,12 @@ _PAYMENTS_WRITTEN = text(
 )
 
 # Should this process freeze with legacy rows locked, the legacy application waits seconds for them, not a minute.
-_GIVE_UP_WHEN_FROZEN = text("SELECT set_config('idle_in_transaction_session_timeout', '5s', true)")
+# A time goes into a column without zone as the legacy server's own.
+_PREPARE = text(
+    """
+    SELECT set_config('idle_in_transaction_session_timeout', '5s', true), set_config('TimeZone', :zone, true)
+    """
+)
 
 # The rows that can be had now. The later statements of the transaction write to these alone, so none of them waits.
 _HOLD = """
@@ -71,22 +76,40 @@ _EXISTING = """
 """
 # "updatedAt" stays: the copy of the user's id is no change of the booking.
 _WRITE_LINKS = """
-    UPDATE {table} b SET user_id = d.user_id
+    UPDATE {table} b SET {user_id} = d.user_id
     FROM unnest(CAST(:ids AS text[]), CAST(:users AS uuid[])) AS d (id, user_id)
-    WHERE b.{id} = CAST(d.id AS {id_type}) AND b.user_id IS DISTINCT FROM d.user_id
+    WHERE b.{id} = CAST(d.id AS {id_type}) AND b.{user_id} IS DISTINCT FROM d.user_id
 """
 # The newest payment of each booking, and only while the booking still waits for one.
 _WRITE_PAYMENTS = """
-    UPDATE {table} b SET status = 'PAID', {payment_date} = p.paid_at,
-        {payment_method} = coalesce(upper(p.method), b.{payment_method}), {payment_reference} = p.reference,
-        {updated_at} = now()
+    UPDATE {table} b SET {assignments}
     FROM (
         SELECT DISTINCT ON (booking_id) booking_id, paid_at, method, reference FROM booking_payment
         WHERE booking_id = ANY(CAST(:ids AS text[])) AND status = 'succeeded' AND NOT migrated
         ORDER BY booking_id, paid_at DESC, payment_id DESC
     ) p
     WHERE b.{id} = CAST(p.booking_id AS {id_type}) AND lower(CAST(b.{status} AS text)) IN ('pending', 'confirmed')
+        AND {unpaid}
 """
+_ASSIGNMENTS = {
+    "payment_status": "'paid'",
+    "payment_date": "p.paid_at",
+    "payment_method": "coalesce({paid_method}, b.{payment_method})",
+    "payment_reference": "p.reference",
+    "updated_at": "now()",
+}
+_UNPAID = "coalesce(lower(CAST(b.{payment_status} AS text)), 'pending') IN ('pending', 'unpaid', 'failed')"
+
+
+def payment_writing(table: LegacyTable) -> TextClause:
+    """Return the statement that marks bookings paid, in the words and columns of the table's layout."""
+    layout = table.layout
+    names = {**table.names, "paid_method": "upper(p.method)" if layout.paid_status.isupper() else "lower(p.method)"}
+    assigned = {field: value.format(**names) for field, value in _ASSIGNMENTS.items() if field in layout.columns}
+    assigned["status"] = f"'{literal(layout.paid_status)}'"
+    names["assignments"] = ", ".join(f"{names[field]} = {value}" for field, value in assigned.items())
+    names["unpaid"] = _UNPAID.format(**names) if layout.payment_status else "true"
+    return text(_WRITE_PAYMENTS.format(**names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +131,7 @@ class WriteBack:
 
     tables: LegacyTableCache
     changed: Signal
+    zone: str
 
     async def run(self, service: Service) -> None:
         """Write until cancelled. An absent database is waited for."""
@@ -144,7 +168,7 @@ class WriteBack:
         while True:
             settled = 0
             async with engine.begin() as connection:
-                await connection.execute(_GIVE_UP_WHEN_FROZEN)
+                await connection.execute(_PREPARE, {"zone": self.zone})
                 rows = (await connection.execute(due, {"after": after, "page": _PAGE})).mappings().all()
                 if rows:
                     settled = await write(connection, rows)
@@ -167,7 +191,7 @@ class WriteBack:
         due = [row["booking_id"] for row in rows]
         payments = list((await connection.execute(_HOLD_PAYMENTS, {"ids": due})).scalars())
         held = await _hold(connection, table, due)
-        await connection.execute(statement(_WRITE_PAYMENTS, table), {"ids": list(held.statuses)})
+        await connection.execute(payment_writing(table), {"ids": list(held.statuses)})
         cancelled = [booking_id for booking_id, status in held.statuses.items() if status == "cancelled"]
         marks = {"payments": payments, "ids": held.settled, "cancelled": cancelled, "missing": held.missing}
         for row in await connection.execute(_PAYMENTS_WRITTEN, marks):

@@ -100,13 +100,16 @@ READ_MODEL = [
 ]
 
 FUNCTIONS = [
-    # The object in a contact that was encoded twice; NULL when the text holds none.
+    # The object in text that holds JSON, be it encoded once more; NULL when there is none.
     """
     CREATE FUNCTION gateway.decoded(contact text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
     DECLARE
         value jsonb;
     BEGIN
         value := CAST(contact AS jsonb);
+        IF jsonb_typeof(value) = 'string' THEN
+            value := CAST(value #>> '{}' AS jsonb);
+        END IF;
         RETURN CASE WHEN jsonb_typeof(value) = 'object' THEN value END;
     EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
         RETURN NULL;
