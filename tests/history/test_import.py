@@ -6,8 +6,9 @@ from decimal import Decimal
 import pytest
 
 from bookings_gateway.history.counts import Counts
+from bookings_gateway.layouts import PRESETS
 from support.databases import Databases
-from support.history import PRESETS, Moved, moving
+from support.history import Moved, moving
 from support.legacy_history import LAYOUTS, PLANTED, Due, due, facts
 
 PAYMENTS = """

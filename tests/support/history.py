@@ -10,9 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.capture import Capture
-from bookings_gateway.domain import Layout
 from bookings_gateway.history.move import History
 from bookings_gateway.install import install
+from bookings_gateway.layouts import PRESETS
 from bookings_gateway.legacy_table import LegacyTableCache
 from bookings_gateway.main import SEARCH_PATH
 from bookings_gateway.write_back import WriteBack
@@ -22,8 +22,6 @@ from support.databases import Databases
 from support.legacy_history import LAYOUTS, Fact, create_table, fill
 from support.legacy_table import MIGRATIONS
 from support.pump import Pump
-
-PRESETS: Mapping[str, Layout] = {"default": Layout()}
 
 
 @dataclass
@@ -89,7 +87,11 @@ async def moving(databases: Databases, layout: str, bookings: Sequence[Fact]) ->
     history = History(gateway, "bookings", declared, "GBP", zone, capture)
     try:
         yield Moved(
-            history, engines, Pump(engines), WriteBack(LegacyTableCache("bookings", declared), Signal()), capture
+            history,
+            engines,
+            Pump(engines),
+            WriteBack(LegacyTableCache("bookings", declared), Signal(), zone.key),
+            capture,
         )
     finally:
         for engine in engines.values():

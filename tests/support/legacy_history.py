@@ -184,10 +184,12 @@ class LegacyLayout:
             case "snake_case":
                 return replace(fact, paid_on=None, other_reference=None)
             case "flat_contact":
-                kept = {} if _is_told(fact) else {"first_name": None, "last_name": None, "email": None, "phone": None}
+                fact = (
+                    fact if _is_told(fact) else replace(fact, first_name=None, last_name=None, email=None, phone=None)
+                )
                 return replace(
                     fact, paid_on=None, other_reference=None, method=None, company=None, told_paid=False,
-                    contact="valid", **kept,
+                    contact="valid",
                 )  # fmt: skip
         return fact
 

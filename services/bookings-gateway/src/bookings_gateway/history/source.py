@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bookings_gateway.domain import read_row
 from bookings_gateway.history.items import Setting, SourceRow
-from bookings_gateway.legacy_table import LegacyTable, quoted, user_id_column
+from bookings_gateway.legacy_table import LegacyTable, quoted
 
 # Hashes must not depend on who reads.
 STEADY = text("SELECT set_config('TimeZone', 'UTC', true), set_config('extra_float_digits', '1', true)")
@@ -57,8 +57,7 @@ class Source:
 
     def __init__(self, table: LegacyTable, columns: Sequence[str] | None = None) -> None:
         self.table = table
-        own = user_id_column(table)
-        self.columns = list(columns or (name for name in table.columns if name != own))
+        self.columns = list(columns or (name for name in table.columns if name != table.layout.user_id))
 
     def statement(self, template: str, **names: str) -> Any:  # noqa: ANN401 - a TextClause
         columns = ", ".join(f"b.{quoted(name)}" for name in self.columns)
