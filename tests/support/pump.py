@@ -18,7 +18,7 @@ SERVICES = ("bookings-gateway", "payments", "users", "stats")
 _NEW = text(
     """
     SELECT o.seq, CAST(l.body AS text) AS body FROM outbox o JOIN event_log l USING (seq)
-    ORDER BY o.bulk, o.seq LIMIT 500
+    ORDER BY o.bulk, o.seq LIMIT :page
     """
 )
 _SENT = text("DELETE FROM outbox WHERE seq = ANY(CAST(:seqs AS bigint[]))")
@@ -29,7 +29,7 @@ class Pump:
     """Moves events until nobody has any. ``order`` of services is who is emptied first."""
 
     engines: Mapping[str, AsyncEngine]
-    handlers: Mapping[str, Handler] = field(
+    handlers: dict[str, Handler] = field(
         default_factory=lambda: {
             "bookings-gateway": ReadModelHandler("GBP"),
             "payments": PaymentsHandler("/payments"),
@@ -38,22 +38,19 @@ class Pump:
         }
     )
 
-    async def run(self, order: Sequence[str] = SERVICES) -> int:
-        """Move everything there is; return how many events went."""
-        total = 0
-        while moved := sum([await self._empty(service) for service in order]):
-            total += moved
+    async def run(self, order: Sequence[str] = SERVICES, *, rounds: int | None = None, page: int = 500) -> int:
+        """Move everything there is, or so many rounds of a page of each service; return how many events went."""
+        total = done = 0
+        while rounds is None or done < rounds:
+            moved = sum([await self._page(service, page) for service in order])
+            if not moved:
+                break
+            total, done = total + moved, done + 1
         return total
 
-    async def _empty(self, service: str) -> int:
-        moved = 0
-        while page := await self._page(service):
-            moved += page
-        return moved
-
-    async def _page(self, service: str) -> int:
+    async def _page(self, service: str, size: int) -> int:
         async with self.engines[service].begin() as connection:
-            rows = (await connection.execute(_NEW)).all()
+            rows = (await connection.execute(_NEW, {"page": size})).all()
             await connection.execute(_SENT, {"seqs": [row.seq for row in rows]})
         events = [Event.model_validate_json(row.body) for row in rows]
         for name, handler in self.handlers.items():

@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from shared.service import Service
 from shared.web import create_app as create_web_app
+from users import api_history
 from users.handlers import BookingsHandler
 from users.settings import Settings
 
@@ -25,5 +26,8 @@ def create_service(settings: Settings) -> Service:
 
 def create_app() -> FastAPI:
     """Return the application, settings read from the environment."""
-    service = create_service(Settings())
-    return create_web_app(service, title="users", description="Makes people out of bookings.")
+    settings = Settings()
+    service = create_service(settings)
+    app = create_web_app(service, title="users", description="Makes people out of bookings.")
+    app.include_router(api_history.create_router(service.engine, settings))
+    return app

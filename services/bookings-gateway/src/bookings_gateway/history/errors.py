@@ -42,3 +42,10 @@ class NotReady(HistoryError):
 
 class NoSuchItem(HistoryError):
     """The error desk knows no such booking."""
+
+
+class PartSilent(HistoryError):
+    """Another service does not answer."""
+
+    def __init__(self, part: str, url: str, why: str) -> None:
+        super().__init__(f"The {part} service at {url} does not answer ({why}). Start it, or correct its URL setting.")
