@@ -372,16 +372,21 @@ async def fill(url: str, layout: LegacyLayout, bookings: Sequence[Fact]) -> None
     """Write bookings into the table, as the legacy application did before anybody watched."""
     connection = await asyncpg.connect(url)
     try:
-        for page in _pages(bookings, 5_000):
-            rows = [layout.row(fact) for fact in page]
-            columns = ", ".join(f'"{name}"' for name in rows[0])
-            await connection.execute(_FILL.format(columns=columns), json.dumps(rows))
-        nulls = [str(fact.id) for fact in bookings if fact.contact == "json null"]
-        if column := {"default": '"contactDetails"', "lower_case": "contactdetails"}.get(layout.name):
-            await connection.execute(_NULL_CONTACTS.format(column=column), nulls)
-        await connection.execute("ANALYZE bookings")
+        await insert(connection, layout, bookings)
     finally:
         await connection.close()
+
+
+async def insert(connection: "asyncpg.Connection[Any]", layout: LegacyLayout, bookings: Sequence[Fact]) -> None:
+    """Write bookings on an open connection."""
+    for page in _pages(bookings, 5_000):
+        rows = [layout.row(fact) for fact in page]
+        columns = ", ".join(f'"{name}"' for name in rows[0])
+        await connection.execute(_FILL.format(columns=columns), json.dumps(rows))
+    nulls = [str(fact.id) for fact in bookings if fact.contact == "json null"]
+    if column := {"default": '"contactDetails"', "lower_case": "contactdetails"}.get(layout.name):
+        await connection.execute(_NULL_CONTACTS.format(column=column), nulls)
+    await connection.execute("ANALYZE bookings")
 
 
 def _pages(bookings: Sequence[Fact], size: int) -> Iterator[Sequence[Fact]]:

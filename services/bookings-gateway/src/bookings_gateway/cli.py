@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from bookings_gateway.cli_history import history_app
 from bookings_gateway.errors import LegacyTableBusy, LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.install import install
 from bookings_gateway.main import NAME, SEARCH_PATH, create_app
@@ -42,6 +43,7 @@ PROGRAM = Program(
 )
 
 app = base_app(PROGRAM)
+app.add_typer(history_app(PROGRAM), name="history")
 
 
 def main() -> None:

@@ -74,6 +74,11 @@ class Importer:
             else:
                 return
 
+    async def say(self, sentence: str) -> None:
+        """Say why the run waits, for whoever looks."""
+        async with self.engine.begin() as connection:
+            await runs.remark(connection, self.run, sentence)
+
     async def again(self, ids: Sequence[str]) -> int:
         """Try single bookings again; return how many rows there were."""
         async with self.engine.begin() as connection:

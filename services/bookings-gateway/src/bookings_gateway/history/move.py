@@ -16,6 +16,7 @@ from bookings_gateway.history import runs
 from bookings_gateway.history.counts import Counts
 from bookings_gateway.history.importer import CHUNK_ROWS, Importer
 from bookings_gateway.history.items import Item, item_of
+from bookings_gateway.history.progress import Status, status
 from bookings_gateway.history.source import Source
 from bookings_gateway.legacy_table import find
 
@@ -123,6 +124,11 @@ class History:
             "sha256": checksum,
             "statuses": await source.statuses(connection),
         }
+
+    async def status(self) -> Status:
+        """Return where the move stands."""
+        async with self.engine.connect() as connection:
+            return await status(connection, await self.source(connection))
 
     async def pause(self, *, by: str) -> bool:
         """Have a running import stop after its chunk; ``False`` when none runs. Raises ``NoRun``."""
