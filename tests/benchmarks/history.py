@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import statistics
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,25 +18,21 @@ import httpx
 from benchmarks.infrastructure import Infrastructure
 from benchmarks.table import Result, Row, Target
 from support import stripe_payloads as stripe
-from support.legacy_history import LAYOUTS, facts, insert
-from support.system import ServiceProcess, System, system
+from support.history_system import history, prepare, settled
+from support.legacy_history import facts
+from support.system import System, system
 from support.waiting import eventually
 
 BOOKINGS = int(os.environ.get("HISTORY_BOOKINGS", "100000"))
 _PER_SECOND = 50
 _IDLE_SECONDS = 15
-_MESSY = (
-    'ALTER TABLE bookings ALTER "bookingReference" DROP NOT NULL, ALTER status DROP NOT NULL, '
-    'ALTER "createdAt" DROP NOT NULL, ALTER "finalAmount" DROP NOT NULL, ALTER "updatedAt" DROP NOT NULL; '
-    'DROP INDEX "bookings_bookingReference_key"'
-)
 
 
 async def measure(infrastructure: Infrastructure) -> Result:
     """Return the time of a whole move, what it did to live webhooks, and the document's own loop beside it."""
     with TemporaryDirectory() as directory:
         async with system(infrastructure.databases, await infrastructure.amqp_url(), Path(directory)) as whole:
-            await prepare(whole, BOOKINGS)
+            await prepare(whole, facts(BOOKINGS, seed=1))
             idle = await _webhooks(whole, seconds=_IDLE_SECONDS)
             moved, during = await _move(whole)
             loop = await documents_loop(whole)
@@ -52,17 +47,6 @@ async def measure(infrastructure: Infrastructure) -> Result:
         Row("the document's loop over the same table: one query per booking", loop, unit="s"),
     ]
     return Result(rows, [f"{moved.checks}"])
-
-
-async def prepare(whole: System, count: int) -> None:
-    """Fill the legacy table as if the gateway had come later."""
-    connection = await asyncpg.connect(whole.database_urls["bookings-gateway"])
-    await connection.execute("ALTER TABLE bookings DISABLE TRIGGER USER")
-    await connection.execute(_MESSY)
-    bookings = [fact for fact in facts(count, seed=1) if fact.created and fact.created.year < 2050]
-    await insert(connection, LAYOUTS["default"], bookings)
-    await connection.execute("ALTER TABLE bookings ENABLE TRIGGER USER")
-    await connection.close()
 
 
 class Moved:
@@ -85,39 +69,6 @@ async def _move(whole: System) -> tuple[Moved, float]:
     result = json.loads(output)
     moved.checks = ", ".join(check["name"] for check in result["checks"] if not check["passed"])
     return moved, _p99(latencies)
-
-
-async def settled(whole: System) -> bool:
-    rows = await whole.query(
-        "bookings-gateway",
-        "SELECT NOT EXISTS (SELECT FROM gateway.import_ledger "
-        "WHERE 'waiting' IN (link_outcome, payment_outcome)) AS done",
-    )
-    if not rows[0]["done"]:
-        return False
-    for service in whole.services:
-        schema = "gateway." if service == "bookings-gateway" else ""
-        if await whole.query(service, f"SELECT FROM {schema}outbox LIMIT 1"):
-            return False
-    return True
-
-
-async def history(whole: System, *words: str, code: int | None = 0) -> str:
-    """Run ``bookings-gateway history …`` as an operator does."""
-    program = Path(sys.executable).parent / "bookings-gateway"
-    environment = {**os.environ, **whole.gateway.environment, **_urls(whole), "COLUMNS": "200"}
-    process = await asyncio.create_subprocess_exec(
-        str(program), "history", *words, env=environment, stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate()
-    if code is not None and process.returncode != code:
-        raise AssertionError(output.decode())
-    return output.decode()
-
-
-def _urls(whole: System) -> dict[str, str]:
-    parts: dict[str, ServiceProcess] = {name: whole.services[name] for name in ("users", "payments", "stats")}
-    return {f"BOOKINGS_GATEWAY_{name.upper()}_URL": part.url for name, part in parts.items()}
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from bookings_gateway.cli_history import history_app
+from bookings_gateway.cli_history_steps import add_steps
 from bookings_gateway.errors import LegacyTableBusy, LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.install import install
 from bookings_gateway.main import NAME, SEARCH_PATH, create_app
@@ -43,7 +44,8 @@ PROGRAM = Program(
 )
 
 app = base_app(PROGRAM)
-app.add_typer(history_app(PROGRAM), name="history")
+app.add_typer(history := history_app(PROGRAM), name="history")
+add_steps(history, PROGRAM)
 
 
 def main() -> None:

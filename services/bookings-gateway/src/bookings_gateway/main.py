@@ -2,9 +2,12 @@
 
 from fastapi import FastAPI
 
+from bookings_gateway import api_migration
 from bookings_gateway.api import create_router
 from bookings_gateway.capture import Capture
 from bookings_gateway.handlers import ReadModelHandler
+from bookings_gateway.history import compose as history_parts
+from bookings_gateway.history import worker
 from bookings_gateway.legacy_table import LegacyTableCache
 from bookings_gateway.service import Bookings
 from bookings_gateway.settings import Settings
@@ -32,6 +35,7 @@ def compose(settings: Settings) -> tuple[Service, Bookings]:
         background={
             "capture": Capture(changed, settings.layout, settings.currency, settings.zone).run,
             "write-back": WriteBack(tables, changed, settings.legacy_timezone).run,
+            "history": worker.run,
         },
         search_path=SEARCH_PATH,
     )
@@ -40,9 +44,11 @@ def compose(settings: Settings) -> tuple[Service, Bookings]:
 
 def create_app() -> FastAPI:
     """Return the application, settings read from the environment."""
-    service, bookings = compose(Settings())
+    settings = Settings()
+    service, bookings = compose(settings)
     app = create_web_app(
         service, title="bookings-gateway", description="The legacy bookings API, kept; its changes, published."
     )
     app.include_router(create_router(bookings))
+    app.include_router(api_migration.create_router(history_parts.history(service.engine, settings)))
     return app

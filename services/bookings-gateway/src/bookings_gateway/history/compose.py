@@ -18,6 +18,11 @@ def history(engine: AsyncEngine, settings: Settings) -> History:
     return History(engine, settings.legacy_table, settings.layout, settings.currency, settings.zone, capture)
 
 
+def report_key(settings: Settings) -> str | None:
+    """Return the key reports are signed with."""
+    return settings.report_key.get_secret_value() if settings.report_key else None
+
+
 def asking(settings: Settings) -> AbstractAsyncContextManager[Others]:
     """Connect to the other services."""
     token = settings.internal_token.get_secret_value() if settings.internal_token else None
