@@ -64,7 +64,7 @@ async def _move(whole: System) -> tuple[Moved, float]:
         moved.told = perf_counter() - started
         await eventually(lambda: settled(whole), seconds=900, what="everything linked, recorded and counted")
         moved.settled = perf_counter() - started
-        output = await history(whole, "verify", "--json", code=None)
+        output = await history(whole, "verify", "--wait", "300", "--json", code=None)
         moved.total = perf_counter() - started
     result = json.loads(output)
     moved.checks = ", ".join(check["name"] for check in result["checks"] if not check["passed"])

@@ -1,8 +1,10 @@
 """``bookings-gateway history``: moving the history across, step by step."""
 
+import asyncio
 import getpass
 import json
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, TypeVar
 
@@ -26,6 +28,7 @@ from bookings_gateway.settings import Settings
 from shared.cli import Program, console, print_rows, with_engine
 
 T = TypeVar("T")
+_AGAIN_SECONDS = 0.5
 By = Annotated[str, typer.Option("--by", help="Who does it", default_factory=getpass.getuser)]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs")]
 Force = Annotated[bool, typer.Option("--force", help="Take over from a process that is surely gone")]
@@ -184,12 +187,21 @@ def _add_looking(app: typer.Typer, program: Program) -> None:
         run_history(program, work)
 
     @app.command("verify")
-    def verify_command(*, as_json: AsJson = False) -> None:
+    def verify_command(
+        *,
+        wait: Annotated[float, typer.Option(min=0, help="Look again for so many seconds while events may come")] = 0,
+        as_json: AsJson = False,
+    ) -> None:
         """Check every row, payment, person and sum; exit code 1 on any difference."""
 
         async def work(engine: AsyncEngine, settings: Settings) -> Verification:
+            deadline = time.monotonic() + wait
             async with compose.asking(settings) as others:
-                return await verify(compose.history(engine, settings), others)
+                while True:
+                    result = await verify(compose.history(engine, settings), others)
+                    if result.agrees or time.monotonic() > deadline:
+                        return result
+                    await asyncio.sleep(_AGAIN_SECONDS)
 
         result = run_history(program, work)
         if as_json:
