@@ -1,6 +1,6 @@
 # Everything is relative to this directory, so a path with spaces works. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down status logs test test-long lint bench lock clean
+.PHONY: help install demo up down status logs test test-long record-legacy lint bench lock clean
 
 PYTHON ?= python3
 ARGS ?=
@@ -11,7 +11,7 @@ stamp := .venv/.installed
 members := shared services/users services/payments services/stats services/bookings-gateway deploy/local
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(stamp) ## Install everything into .venv (done by the others when needed)
 	@echo "Everything is installed in .venv."
@@ -34,8 +34,12 @@ logs: $(stamp) ## Follow what the services print
 test: $(stamp) ## Run all tests on a PostgreSQL and a RabbitMQ of their own (ARGS="-k name" for some)
 	@$(bin)/pytest $(ARGS)
 
-test-long: $(stamp) ## Hold statistics to many histories and many kills (minutes; not part of the tests)
-	@HISTORY_EXAMPLES=200 KILL_SEEDS=8 $(bin)/pytest --timeout 1200 tests/stats/test_history.py tests/stats/test_killed.py $(ARGS)
+test-long: $(stamp) ## Hold statistics to many histories and kills, the listing to the old server (minutes; needs Node.js)
+	@HISTORY_EXAMPLES=200 KILL_SEEDS=8 LEGACY_ROWS=10000 $(bin)/pytest --timeout 1200 tests/stats/test_history.py \
+		tests/stats/test_killed.py tests/bookings_gateway/test_parity_live.py $(ARGS)
+
+record-legacy: $(stamp) ## Ask the old server's own stack anew what it answers (needs Node.js and npm)
+	@PYTHONPATH=tests $(bin)/python -m support.legacy_recordings
 
 lint: $(stamp) ## Check style, types and the direction of imports
 	$(bin)/ruff check .

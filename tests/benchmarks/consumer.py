@@ -130,8 +130,8 @@ async def consumed(infrastructure: Infrastructure, count: int, *, batch: int) ->
 async def journalled(service: Service, count: int) -> bool:
     """Whether so many events are in the journal: its numbers have no gap here, and the newest costs nothing to read."""
     async with service.engine.connect() as connection:
-        newest = await connection.execute(text("SELECT coalesce(max(seq), 0) FROM journal"))
-        return int(newest.scalar_one()) >= count
+        newest = await connection.execute(text("SELECT seq FROM journal ORDER BY xid DESC, seq DESC LIMIT 1"))
+        return (newest.scalar_one_or_none() or 0) >= count
 
 
 async def publish(url: str, events: Sequence[Event], *, batch: int) -> None:

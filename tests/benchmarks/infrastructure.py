@@ -35,7 +35,9 @@ async def infrastructure() -> AsyncIterator[Infrastructure]:
     try:
         postgres.start()
         rabbit.start()
-        yield Infrastructure(postgres, rabbit, Databases(postgres, TEMPLATES))
+        databases = Databases(postgres, TEMPLATES)
+        await databases.sweep()
+        yield Infrastructure(postgres, rabbit, databases)
     finally:
         rabbit.stop()
         postgres.stop()

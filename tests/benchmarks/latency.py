@@ -120,7 +120,9 @@ def _pids_of(service: ServiceProcess) -> list[int]:
 async def load(whole: System) -> Run:
     """Offer the bookings and watch the listing."""
     connections = aiohttp.TCPConnector(keepalive_timeout=2)  # before the server's 5 s, or a request meets a close
-    async with aiohttp.ClientSession(whole.gateway.url, connector=connections, raise_for_status=True) as client:
+    async with aiohttp.ClientSession(
+        whole.gateway.url, connector=connections, headers=whole.staff, raise_for_status=True
+    ) as client:
         run = Run(client, start=perf_counter() + 0.2)
         async with asyncio.timeout(BOOKINGS / RATE + PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
             tasks.create_task(run.watch())

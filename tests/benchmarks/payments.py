@@ -14,15 +14,19 @@ from uuid import uuid4
 
 import asyncpg
 import httpx
-import psutil
 
 from benchmarks.infrastructure import Infrastructure
+from benchmarks.processors import Meter
 from benchmarks.table import Result as Outcome
 from benchmarks.table import Row, Target
 from local_stack.ports import free_port
+from payments.service.examine import Expected, Stored, examine
 from payments.service.record_delivery import Delivery
 from payments.stripe_gateway import verify
+from shared.publisher import RabbitPublisher
+from shared.topology import Topology, declare
 from support import stripe_payloads as stripe
+from support.ledgers import ledger_after
 from support.stripe_payloads import SECRET
 from support.waiting import eventually
 
@@ -55,17 +59,20 @@ async def measure(infrastructure: Infrastructure) -> Outcome:
         *(Row(f"… of which {name}", cost, unit="µs") for name, cost in costs().items()),
         Row("CPU per event, accepted, processed and published", whole.cpu, unit="µs"),
     ]
-    return Outcome(rows)
+    return Outcome(rows, [f"Accepted only: {alone.where}", f"Accepted, processed and published: {whole.where}"])
 
 
 class Result:
     """What the client saw, and what the server spent."""
 
-    def __init__(self, told: dict[str, Any], published: float, cpu: float) -> None:
+    def __init__(self, told: dict[str, Any], published: float, spent: dict[str, float], groups: int) -> None:
         self.rate = len(told["latencies"]) / told["seconds"]
         self._latencies = told["latencies"]
         self.published = published
-        self.cpu = cpu * 1e6
+        self.cpu = spent["the service"] / REQUESTS * 1e6
+        each = ", ".join(f"{name} {seconds / REQUESTS * 1e6:,.0f}" for name, seconds in spent.items())
+        settled = f"; settled {REQUESTS / groups:,.0f} at a time" if groups else ""
+        self.where = f"µs of processor time per event: {each}{settled}."
 
     def percentile(self, share: int) -> float:
         """Return milliseconds."""
@@ -91,20 +98,52 @@ async def bare_commits(url: str) -> float:
 async def accepted(infrastructure: Infrastructure, mode: str) -> Result:
     """Run the service in a process of its own and post to it from another."""
     url = await infrastructure.databases.create("payments")
-    async with server(url, await infrastructure.amqp_url(), mode) as (port, process):
+    amqp_url = await infrastructure.amqp_url()
+    await take_payments(amqp_url)
+    async with server(url, amqp_url, mode) as (port, process):
         await post(port, 500)
         await drained(url, mode)
-        before = cpu_seconds(process.pid)
+        processors = {
+            "the service": lambda: [process.pid],
+            "PostgreSQL": infrastructure.postgres.pids,
+            "RabbitMQ": infrastructure.rabbit.pids,
+        }
+        meter = Meter(processors)
         started = perf_counter()
         told = await post(port, REQUESTS)
         await drained(url, mode)
         published = REQUESTS / (perf_counter() - started)
-        return Result(told, published, (cpu_seconds(process.pid) - before) / REQUESTS)
+        return Result(told, published, meter.spent(), await groups_settled(url))
+
+
+async def groups_settled(url: str) -> int:
+    """In how many transactions events were settled: each has one time."""
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval("SELECT count(DISTINCT decided_at) FROM stripe_event"))
+    finally:
+        await connection.close()
+
+
+async def take_payments(amqp_url: str) -> None:
+    """Give events a queue to go to, as in the whole system: what no queue takes would be sent on again and again."""
+    publisher = RabbitPublisher(amqp_url)
+    await declare(await publisher._channel.get(), Topology("stats", ("payment.*",)))
+    await publisher.aclose()
 
 
 def costs() -> dict[str, float]:
-    """Microseconds of the two steps that are ours; the rest is HTTP, the group's transaction and the event loop."""
-    signed = stripe.sign(stripe.event("payment_intent.succeeded", stripe.payment_intent()))
+    """Microseconds of the steps that are ours; the rest is HTTP, the group's transaction and the event loop."""
+    event = stripe.event("payment_intent.succeeded", stripe.payment_intent())
+    signed = stripe.sign(event)
+    stored = Stored(
+        id=event["id"],
+        type=event["type"],
+        attempts=0,
+        traceparent=None,
+        received_at=datetime.now(UTC),
+        body=signed.body,
+    )
     headers = [(name.lower().encode(), value.encode()) for name, value in signed.headers.items()]
 
     def check() -> None:
@@ -113,6 +152,8 @@ def costs() -> dict[str, float]:
     steps: dict[str, Callable[[], object]] = {
         "the signature": check,
         "reading the event's id and type, copying headers": lambda: Delivery.of(signed.body, headers),
+        "(processing) reading what the event shows": lambda: examine(stored, Expected(livemode=False)),
+        "(processing) what that makes of the payment": lambda: ledger_after([event]),
     }
     return {name: timeit(step, number=5_000) / 5_000 * 1e6 for name, step in steps.items()}
 
@@ -168,9 +209,3 @@ async def _ready(client: httpx.AsyncClient, port: int) -> bool:
         return (await client.get(f"http://127.0.0.1:{port}/health/ready")).is_success
     except httpx.TransportError:
         return False
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process."""
-    times = psutil.Process(pid).cpu_times()
-    return times.user + times.system

@@ -5,8 +5,8 @@ import sys
 from fastapi import FastAPI
 
 from payments.api import Webhook, add_routes
-from payments.handlers import BookingsHandler
-from payments.main import BINDINGS, NAME, create_app
+from payments.handlers import BINDINGS, BookingsHandler
+from payments.main import NAME, create_app
 from payments.service.record_delivery import DeliveryRecorder
 from payments.settings import Settings
 from shared.server import serve

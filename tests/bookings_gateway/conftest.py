@@ -9,6 +9,8 @@ from bookings_gateway.main import SEARCH_PATH
 from local_stack.postgres import LocalPostgres
 from shared.database import create_engine
 from support.databases import Databases
+from support.gateway import Gateway
+from support.gateway import gateway as running_gateway
 from support.legacy_table import create_gateway_database
 
 
@@ -23,3 +25,10 @@ async def gateway_engine(gateway_databases: Databases) -> AsyncIterator[AsyncEng
     engine = create_engine(url, name="tests", search_path=SEARCH_PATH)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+async def gateway(gateway_databases: Databases) -> AsyncIterator[Gateway]:
+    """The whole application on a fresh database."""
+    async with running_gateway(await gateway_databases.create("bookings_gateway")) as whole:
+        yield whole

@@ -9,10 +9,8 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bookings_gateway.api import create_router
 from bookings_gateway.capture import Capture
 from bookings_gateway.domain import DEFAULT_LAYOUT, Layout
 from bookings_gateway.errors import LegacyTableUnfit
@@ -20,11 +18,11 @@ from bookings_gateway.handlers import ReadModelHandler
 from bookings_gateway.install import install
 from bookings_gateway.layouts import PRESETS, read_layout
 from bookings_gateway.legacy_table import LegacyTableCache
-from bookings_gateway.service import Bookings
 from bookings_gateway.write_back import WriteBack
 from shared.signal import Signal
 from support.apply import apply
 from support.events import linked, payment
+from support.legacy_gateway import client_of
 from support.legacy_layouts import LAYOUTS, LegacyLayout, book_in, lay_out
 from support.legacy_table import execute, fetch
 
@@ -64,10 +62,7 @@ class Gateway:
 async def gateway(gateway_engine: AsyncEngine, request: pytest.FixtureRequest) -> AsyncIterator[Gateway]:
     legacy = LAYOUTS[request.param]
     await lay_out(gateway_engine, legacy)
-    app = FastAPI()
-    tables = LegacyTableCache("bookings", legacy.layout)
-    app.include_router(create_router(Bookings(gateway_engine, tables, Signal(), "GBP", LONDON)))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway/api/admin") as client:
+    async with client_of(gateway_engine, legacy.layout) as client:
         yield Gateway(gateway_engine, legacy, client)
 
 

@@ -6,14 +6,9 @@ from uuid import UUID
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bookings_gateway.api import create_router
-from bookings_gateway.domain import DEFAULT_LAYOUT
-from bookings_gateway.legacy_table import LegacyTableCache
-from bookings_gateway.service import Bookings
-from shared.signal import Signal
+from support.legacy_gateway import client_of
 from support.legacy_table import book, execute, fetch
 
 NEW = {"contactDetails": {"firstName": "Ann", "lastName": "Lee", "email": "ann@example.com"}, "finalAmount": "67.50"}
@@ -22,11 +17,7 @@ NOBODY = "00000000-0000-4000-8000-000000000001"
 
 @pytest.fixture
 async def client(gateway_engine: AsyncEngine) -> AsyncIterator[httpx.AsyncClient]:
-    tables = LegacyTableCache("bookings", DEFAULT_LAYOUT)
-    app = FastAPI()
-    app.include_router(create_router(Bookings(gateway_engine, tables, Signal(), "GBP", "Europe/London")))
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway/api/admin") as client:
+    async with client_of(gateway_engine) as client:
         yield client
 
 

@@ -48,8 +48,8 @@ async def api(fake_stripe: LocalStripe) -> AsyncIterator[stripe.StripeClient]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=10) as http:
+async def client(whole: System) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(timeout=10, headers=whole.staff) as http:
         yield http
 
 

@@ -83,7 +83,7 @@ async def test_wiped_statistics_come_back_identical_from_three_replays_while_liv
     assert "no differences" in await types(whole, "stats", "verify")
 
     replays = asyncio.gather(*(types(whole, producer, "replay", "--to", "stats") for producer in PRODUCERS))
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with httpx.AsyncClient(timeout=10, headers=whole.staff) as client:
         await a_live_booking_is_counted_soon(whole, client)
     await replays
 

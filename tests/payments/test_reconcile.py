@@ -232,3 +232,26 @@ async def test_doubt_left_by_an_event_is_answered_by_asking(
     assert [row["id"] for row in await payments.rows("SELECT id FROM refund")] == ["re_1"]
     assert (await payments.payment())["refunded"] == 2500
     assert await parts.fetcher.fetch_due() == 0
+
+
+@pytest.mark.parametrize("age", [timedelta(hours=1), timedelta(days=20)], ids=["in the window", "long before it"])
+async def test_fee_no_event_tells_is_read_with_the_charge_and_told_once(
+    payments: Payments, parts: Operations, account: FakeStripe, age: timedelta
+) -> None:
+    created = NOW - int(age.total_seconds())
+    settled = stripe.balance_transaction(6750, fee=121)
+    charge = stripe.charge(created=created, balance_transaction=settled["id"])
+    updated = stripe.event("charge.updated", charge, created=created, previous={"balance_transaction": None})
+    await parts.reconciler.run()
+    account.announces(updated)
+    account.holds(settled)
+    await payments.take(updated)
+    assert (await payments.payment())["fee"] is None
+
+    await parts.reconciler.run()
+
+    told = [(event["sequence"], event["data"]["fee"]) for event in await payments.published()]
+    assert told == [(1, None), (2, 121)]
+    before = await everything(payments)
+    await parts.reconciler.run()
+    assert await everything(payments) == before

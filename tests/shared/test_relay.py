@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.event_log import append
+from shared.events import BATCH_CONTENT_TYPE, EVENT_CONTENT_TYPE, Event, decode
 from shared.partitions import Partitions
 from shared.publisher import Outgoing
 from shared.relay import Relay
@@ -49,6 +50,22 @@ async def test_a_refused_event_holds_back_its_subject_and_nobody_else(engine: As
 
     assert keys(publisher.sent) == [second, other]
     assert await unsent(engine) == [("a", 1), ("a", 2)]
+
+
+async def test_a_burst_travels_in_batches_and_what_comes_alone_does_not(engine: AsyncEngine) -> None:
+    publisher = InMemoryPublisher()
+    relay = Relay(engine, publisher, Signal())
+
+    await record(engine, *((f"a{number}", 1) for number in range(5)))
+    await relay.drain()
+    assert [message.content_type for message in publisher.sent] == [EVENT_CONTENT_TYPE] * 5
+
+    publisher.sent.clear()
+    burst = await record(engine, *((f"b{number}", 1) for number in range(120)))
+    await relay.drain()
+    assert [message.content_type for message in publisher.sent] == [BATCH_CONTENT_TYPE] * 2
+    told = [event for message in publisher.sent for event in decode(message.body, message.content_type)]
+    assert [str(event.id) for event in told if isinstance(event, Event)] == burst
 
 
 async def test_a_held_back_subject_is_sent_again_in_order(engine: AsyncEngine) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,7 +28,9 @@ from shared.database import create_engine, migrate
 from shared.events import Event
 from stats.errors import NoGeneration
 from stats.handlers import JournalHandler
-from stats.service.generations import indexes, script
+from stats.projector import enter_few
+from stats.service.generations import indexes, live, script
+from stats.service.partial import rebuild_user
 from stats.service.rebuild import Order, Rebuild
 from stats.service.rollback import roll_back
 from support.apply import apply
@@ -60,6 +63,15 @@ CUSTOMERS_SQL = text(
 )
 
 
+# Of a user (before merges), in the live generation; none of it touches what others have.
+DAMAGE = (
+    "SELECT 1",
+    "UPDATE currency_totals SET spent = spent + 1, paid = paid - 1 WHERE user_id = :user",
+    "DELETE FROM currency_totals WHERE user_id = :user",
+    "DELETE FROM activity WHERE user_id = :user",
+)
+
+
 class World:
     """One event loop and one database for all examples, wiped in between."""
 
@@ -86,6 +98,11 @@ class World:
             await connection.execute(text("SET LOCAL search_path TO generation_1, public"))
             for statement in [*script("schema"), *(index.statement for index in indexes())]:
                 await connection.execute(text(statement))
+
+    async def damage(self, user: str, statement: str) -> None:
+        async with self.engine.begin() as connection:
+            await enter_few(connection, await live(connection))
+            await connection.execute(text(statement), {"user": user} if ":user" in statement else {})
 
     def close(self) -> None:
         self.run(self.engine.dispose())
@@ -194,6 +211,12 @@ class History(RuleBasedStateMachine):
     def the_statistics_are_rebuilt(self, slice_: int) -> None:
         outcome = self.world.run(Rebuild(self.world.engine, "/stats")(Order(operator="tests", slice=slice_)))
         assert (outcome.differences, outcome.announced) == (0, 0)
+
+    @rule(user=st.sampled_from(USERS), damage=st.sampled_from(DAMAGE))
+    def one_user_is_damaged_and_rebuilt_in_place(self, user: str, damage: str) -> None:
+        self.world.run(self.world.damage(user, damage))
+        result = self.world.run(rebuild_user(self.world.engine, "/stats", UUID(user), operator="tests"))
+        assert result.announced == 0
 
     @rule()
     def the_statistics_are_rolled_back(self) -> None:

@@ -13,6 +13,7 @@ from shared.events import Event
 from stats.errors import RebuildRunning
 from stats.handlers import JournalHandler
 from stats.service import generations, runs
+from stats.service.lock import holding_lock
 from stats.service.partial import rebuild_user
 from stats.service.rebuild import Order, Outcome, Rebuild
 from stats.service.rollback import roll_back
@@ -126,7 +127,7 @@ async def test_a_transaction_under_way_at_the_switch_reaches_both_generations(st
 
 async def test_a_second_operator_is_told_about_the_first(stats_engine: AsyncEngine) -> None:
     await live(stats_engine, HISTORY)
-    async with runs.holding_lock(stats_engine):
+    async with holding_lock(stats_engine):
         async with stats_engine.begin() as connection:
             await runs.begin(
                 connection,

@@ -69,6 +69,12 @@ def merged(user_id: str, into: str | None, sequence: int = 1) -> Event:
     return event(f"user.{kind}", user_id, sequence, {"user_id": user_id, "merged_into": into}, source="/users")
 
 
+def erased(user_id: str, sequence: int = 1) -> Event:
+    """Return a user's erasure."""
+    data = {"user_id": user_id, "erased_at": EPOCH.isoformat()}
+    return event("user.erased", user_id, sequence, data, source="/users")
+
+
 def payment(
     payment_id: str,
     booking_id: str | None,

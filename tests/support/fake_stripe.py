@@ -222,11 +222,17 @@ class FakeStripe:
         if path == "events" or path in _KINDS:
             if self.page_hook:
                 self.page_hook()
-            return self.list_events(query) if path == "events" else self.list_objects(path, query)
+            page = self.list_events(query) if path == "events" else self.list_objects(path, query)
+            return {**page, "data": [self._expanded(item, query, "data.") for item in page["data"]]}
         parent, _, id_ = path.rpartition("/")
         if parent not in _KINDS:
             raise StripeError(404, f"Unrecognized request URL (GET: /v1/{path})")
-        return self.get_object(_KINDS[parent], id_)
+        return self._expanded(self.get_object(_KINDS[parent], id_), query)
+
+    def _expanded(self, item: Json, query: Sequence[tuple[str, str]], prefix: str = "") -> Json:
+        """Show in full what was asked to be, of what the account holds."""
+        names = [value.removeprefix(prefix) for name, value in query if name.startswith("expand[")]
+        return {**item, **{name: self.objects[item[name]] for name in names if item.get(name) in self.objects}}
 
 
 def _json(status: int, body: Json, headers: Mapping[str, str] | None = None) -> Response:

@@ -42,8 +42,9 @@ class Load:
                 "contactDetails": {"firstName": "Ann", "email": f"api{number % 20}@example.com"},
                 "finalAmount": "10.00",
             }
+            url = f"{self.system.gateway.url}/api/admin/bookings"
             try:
-                response = await self.client.post(f"{self.system.gateway.url}/api/admin/bookings", json=body)
+                response = await self.client.post(url, json=body, headers=self.system.staff)
             except httpx.TransportError:
                 await asyncio.sleep(0.1)
                 continue

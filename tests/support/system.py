@@ -19,6 +19,7 @@ from local_stack.processes import tail
 from support.bearer import TOKEN
 from support.broker import sweep
 from support.databases import Databases
+from support.staff import bearer_at
 from support.stripe_payloads import SECRET, Json, sign
 from support.waiting import eventually
 
@@ -88,10 +89,11 @@ class ServiceProcess:
 
 @dataclass
 class System:
-    """All four services and their databases."""
+    """All four services and their databases. ``staff`` are headers that open the gateway."""
 
     amqp_url: str
     database_urls: Mapping[str, str]
+    staff: Mapping[str, str]
     services: dict[str, ServiceProcess] = field(default_factory=dict)
 
     @property
@@ -148,7 +150,7 @@ async def system(
     """
     await sweep(amqp_url)
     urls = {name: await databases.create(name.replace("-", "_")) for name in SERVICES}
-    whole = System(amqp_url, urls)
+    whole = System(amqp_url, urls, await bearer_at(urls["bookings-gateway"]))
     for name in SERVICES:
         environment = {
             "AMQP_URL": amqp_url,

@@ -34,10 +34,10 @@ _APPEND = text(
     """
     WITH logged AS (
         INSERT INTO event_log (event_id, type, subject, sequence, time, body)
-        SELECT event_id, type, subject, sequence, time, body
+        SELECT event_id, type, subject, sequence, time, CAST(body AS json)
         FROM unnest(
             CAST(:ids AS uuid[]), CAST(:types AS text[]), CAST(:subjects AS text[]), CAST(:sequences AS bigint[]),
-            CAST(:times AS timestamptz[]), CAST(:bodies AS json[])
+            CAST(:times AS timestamptz[]), CAST(:bodies AS text[])
         ) WITH ORDINALITY AS e (event_id, type, subject, sequence, time, body, position)
         ORDER BY position
         RETURNING seq, subject

@@ -31,8 +31,10 @@ _MEANINGS = {
     404: "There is no such thing",
     409: "Refused as things stand; `detail` says why, with the facts beside it",
     412: "It has changed since it was read",
+    413: "The body is too large",
     422: "The request does not fit the contract",
     428: "`If-Match` is needed",
+    429: "Too many attempts; `Retry-After` says for how many seconds",
     503: "No token or key is set, or what is needed is away",
 }
 
@@ -73,11 +75,17 @@ async def _validation(_: Request, error: RequestValidationError) -> JSONResponse
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "The request does not fit the contract.", errors=errors)
 
 
-async def _refusal(_: Request, refusal: Refusal) -> Response:
+def refused(refusal: Refusal) -> JSONResponse:
+    """Return the problem document of a refusal."""
     answer = problem(refusal.status, str(refusal), **refusal.facts)
+    answer.headers.update(refusal.headers)
     if refusal.status == Unauthorized.status:
         answer.headers["WWW-Authenticate"] = "Bearer"
     return answer
+
+
+async def _refusal(_: Request, refusal: Refusal) -> Response:
+    return refused(refusal)
 
 
 async def _database(_: Request, error: Exception) -> Response:

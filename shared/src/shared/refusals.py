@@ -1,10 +1,14 @@
 """Requests that are not done, as exceptions: each says why, with the status and the facts of the answer."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 
 class Refusal(Exception):
     """A request that is not done; its text is the answer's ``detail``, its facts stand beside it."""
 
     status = 409
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, detail: str, **facts: object) -> None:
         super().__init__(detail)

@@ -1,5 +1,6 @@
 """Serve an application with uvicorn."""
 
+import gc
 from collections.abc import Callable
 
 import uvicorn
@@ -13,10 +14,13 @@ def serve(settings: ServiceSettings, *, name: str, create: Callable[[], FastAPI]
     """Run until told to stop (SIGTERM, SIGINT); blocking."""
     logs.configure(level=settings.log_level, form=settings.log_format)
     tracing.configure(name)
+    app = create()
+    _spare_the_collector()
     uvicorn.run(
-        create(),
+        app,
         host=settings.host,
         port=settings.port,
+        forwarded_allow_ips=settings.trusted_proxies,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -25,3 +29,14 @@ def serve(settings: ServiceSettings, *, name: str, create: Callable[[], FastAPI]
         server_header=False,
         timeout_graceful_shutdown=10,
     )
+
+
+def _spare_the_collector() -> None:
+    """Leave what was made at start out of every collection, and collect less often.
+
+    A full collection of some 150,000 objects of imported modules stops the process for a tenth of a second, and young
+    ones cost a sixth of the time of an event at the default of 700 allocations.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)

@@ -22,6 +22,9 @@ class ServiceSettings(BaseSettings):
     ]
     host: Annotated[str, Field(description="Address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(description="Port to listen on", ge=1, le=65535)] = 8000
+    trusted_proxies: Annotated[
+        str, Field(description="Addresses or networks of proxies whose X-Forwarded-For is believed, comma separated")
+    ] = "127.0.0.1"
     database_pool: Annotated[int, Field(description="Database connections per process", ge=4)] = 12
     log_format: Annotated[str, Field(description="json or console", pattern="^(json|console)$")] = "json"
     log_level: Annotated[str, Field(description="debug, info, warning or error")] = "info"

@@ -54,10 +54,12 @@ def down() -> None:
 @app.command()
 def status() -> None:
     """Show every part: process, port, whether it is ready, and if not, why. Exit code 1 when one is not."""
-    parts = _stack().status()
+    stack = _stack()
+    parts = stack.status()
     console.print(_table(parts))
     if not all(part.ready for part in parts):
         raise typer.Exit(1)
+    _tell(stack.how_to_get_in())
 
 
 @app.command()
@@ -132,7 +134,9 @@ def _show_logs(stack: Stack) -> None:
 
 
 def _where_to_look(stack: Stack) -> str:
-    return f"The gateway is at {stack.url(GATEWAY)} (make status, make logs, make down)."
+    return (
+        f"The gateway is at {stack.url(GATEWAY)} (make status, make logs, make down).\n{stack.how_to_get_in()}".strip()
+    )
 
 
 def _table(parts: list[Part]) -> Table:

@@ -73,6 +73,7 @@ async def connected(stack: Stack) -> AsyncIterator[Clients]:
     client = stripe.StripeClient(_KEY, base_addresses={"api": stack.stripe.api_base})
     async with AsyncExitStack() as opened:
         http = await opened.enter_async_context(httpx.AsyncClient(timeout=_ANSWER_SECONDS, trust_env=False))
+        await _log_in(http, stack)
         databases = {
             service: await opened.enter_async_context(
                 asyncpg.create_pool(settings[service.database_setting], min_size=1, max_size=2)
@@ -80,3 +81,12 @@ async def connected(stack: Stack) -> AsyncIterator[Clients]:
             for service in SERVICES
         }
         yield Clients(stack, http, databases, client)
+
+
+async def _log_in(http: httpx.AsyncClient, stack: Stack) -> None:
+    """Open a session at the gateway; every request carries what its writes need."""
+    headers = {"Content-Type": "application/json"}
+    answer = await http.post(
+        f"{stack.url(GATEWAY)}/api/admin/login", content=stack.staff.login.read_bytes(), headers=headers
+    )
+    http.headers["X-CSRF-Token"] = answer.raise_for_status().json()["csrfToken"]

@@ -14,7 +14,7 @@ from rich.text import Text
 from local_stack.demo_check import Person, Result
 from local_stack.demo_clients import Json
 from local_stack.demo_hops import Journey
-from local_stack.services import GATEWAY, SERVICES
+from local_stack.services import SERVICES
 from local_stack.stack import Stack
 
 _ROWS = 9
@@ -78,7 +78,7 @@ def show_where_to_look(console: Console, stack: Stack) -> None:
     lines = [
         "",
         "The system is running: make status, make logs, make down.",
-        f"  {stack.url(GATEWAY)}/api/admin/bookings",
+        stack.how_to_get_in(),
         *(f"  {stack.url(service)}/docs  {service.name}" for service in SERVICES),
         "  and there /asyncapi, /health/ready and /metrics",
     ]

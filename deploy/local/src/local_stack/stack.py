@@ -30,6 +30,7 @@ from local_stack.settings import (
     service_settings,
     without_own_servers,
 )
+from local_stack.staff import Staff
 from local_stack.supervisor import Supervisor
 from local_stack.waiting import wait_until
 
@@ -78,6 +79,7 @@ class Stack:
         self.services = Supervisor(
             self.directory, procfile=_OWN / "Procfile", commands=commands, log=self.logs / "services.log"
         )
+        self.staff = Staff(self.directory)
         self._commands = commands
         self._say = say
 
@@ -108,6 +110,10 @@ class Stack:
     def url(self, service: Service) -> str:
         """Where `service` listens."""
         return service.url(self.user_environment)
+
+    def how_to_get_in(self) -> str:
+        """How to log in at the gateway; nothing while nobody can."""
+        return self.staff.how_to_get_in(self.url(GATEWAY))
 
     def settings(self) -> dict[str, str]:
         """The services' settings: what to add to the environment to run one of their commands against this stack.
@@ -182,6 +188,7 @@ class Stack:
         except (OSError, asyncpg.PostgresError) as error:
             raise PartFailed(f"The database of {GATEWAY.database_setting} cannot be used: {error}") from error
         migrate_all(SERVICES, environment, commands=self._commands)
+        self.staff.admit(environment, commands=self._commands)
         self._say("databases up to date")
 
     def _start_services(self, environment: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ One replica works at a time, by an advisory lock that goes with the transaction.
 
 import asyncio
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 
@@ -19,7 +19,7 @@ from bookings_gateway.domain import Layout, booking_snapshot, read_row
 from shared.database import is_transient
 from shared.event_log import NewEvent, append
 from shared.service import Service
-from shared.signal import AdaptivePoll, Signal
+from shared.signal import AdaptivePoll, Pace, Signal
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +27,7 @@ PAGE = 500
 _LOCK = 7_301_955_101
 _RECONNECT_SECONDS = 0.5
 _LONGEST_ID = 200
+_PACE_SECONDS = 0.04  # bookings in quick succession share a transaction; one alone does not wait
 _TYPES = {"I": "booking.created", "U": "booking.updated", "D": "booking.deleted"}
 
 CAPTURED = prometheus_client.Counter("captured_changes_total", "Changes of the legacy table turned into events")
@@ -36,27 +37,24 @@ SET_ASIDE = prometheus_client.Counter("captured_changes_set_aside_total", "Chang
 _TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(:key), set_config('plan_cache_mode', 'force_custom_plan', true)")
 _WAIT_FOR_TURN = text("SELECT pg_advisory_xact_lock(:key), set_config('plan_cache_mode', 'force_custom_plan', true)")
 # A statement of its own after the lock: its snapshot then sees what the last holder deleted. Within one booking a
-# later row cannot be visible before an earlier one, because its writer waited for the earlier commit.
+# later row cannot be visible before an earlier one, because its writer waited for the earlier commit. version is the
+# booking's newest so far, 0 or NULL before the first; the lock keeps it still.
 _NEXT = text(
     """
-    SELECT seq, CAST(op AS text) AS op, booking_id, CAST(row AS text) AS row, changed_at, traceparent
+    SELECT seq, CAST(op AS text) AS op, booking_id, CAST(row AS text) AS row, changed_at, traceparent,
+           (SELECT max(l.sequence) FROM event_log l WHERE l.subject = booking_id) AS version
     FROM booking_change ORDER BY seq LIMIT :page
     """
 )
-_VERSIONS = text(
-    """
-    SELECT wanted.subject, newest.sequence
-    FROM unnest(CAST(:subjects AS text[])) AS wanted (subject)
-    CROSS JOIN LATERAL (
-        SELECT sequence FROM event_log l WHERE l.subject = wanted.subject ORDER BY sequence DESC LIMIT 1
-    ) newest
-    """
-)
 # A row deleted and inserted anew under its id (an undo, a restore) has lost the user's id it once got.
-_WRITE_LINKS_AGAIN = text(
-    "UPDATE booking_user SET written = false WHERE written AND booking_id = ANY(CAST(:bookings AS text[]))"
+_FORGET = text(
+    """
+    WITH again AS (
+        UPDATE booking_user SET written = false WHERE written AND booking_id = ANY(CAST(:inserted AS text[]))
+    )
+    DELETE FROM booking_change WHERE seq = ANY(CAST(:seqs AS bigint[]))
+    """
 )
-_FORGET = text("DELETE FROM booking_change WHERE seq = ANY(CAST(:seqs AS bigint[]))")
 _SET_ASIDE = text(
     """
     INSERT INTO booking_change_failed (seq, op, booking_id, row, changed_at, error)
@@ -78,8 +76,10 @@ class Capture:
 
     async def run(self, service: Service) -> None:
         """Capture until cancelled. An absent database is waited for."""
+        pace = Pace(_PACE_SECONDS)
         poll = AdaptivePoll(shortest=0.08, longest=0.25)  # for the legacy application; our own writers signal
         while True:
+            await pace.keep()
             try:
                 count = await self.capture_page(service.engine, service.source)
             except Exception as error:
@@ -116,14 +116,13 @@ class Capture:
         return len(rows)
 
     async def _settle(self, connection: AsyncConnection, source: str, rows: Sequence[RowMapping]) -> None:
-        subjects = {row["booking_id"] for row in rows}
-        news, failed = self._translate(rows, await versions(connection, subjects))
+        versions = Tally({row["booking_id"]: row["version"] or 0 for row in rows})
+        news, failed = self._translate(rows, versions)
         await append(connection, source, news)
         if failed:
             await _set_aside(connection, failed)
         inserted = [row["booking_id"] for row in rows if row["op"] == "I"]
-        await connection.execute(_WRITE_LINKS_AGAIN, {"bookings": inserted})
-        await connection.execute(_FORGET, {"seqs": [row["seq"] for row in rows]})
+        await connection.execute(_FORGET, {"inserted": inserted, "seqs": [row["seq"] for row in rows]})
         CAPTURED.inc(len(news))
 
     def _translate(
@@ -153,12 +152,6 @@ class Capture:
             data=snapshot,
             traceparent=row["traceparent"],
         )
-
-
-async def versions(connection: AsyncConnection, subjects: Iterable[str]) -> Tally[str]:
-    """Return the newest version of each booking; 0 where there is none yet. Holding the turn keeps them still."""
-    found = await connection.execute(_VERSIONS, {"subjects": sorted(subjects)})
-    return Tally({row.subject: row.sequence for row in found})
 
 
 async def _set_aside(connection: AsyncConnection, failed: Sequence[tuple[RowMapping, Exception]]) -> None:

@@ -86,7 +86,8 @@ def totals_row(totals: UserTotalsSnapshot, currency: str) -> Row:
 
 
 def payment_row(payment: PaymentSnapshot) -> Row:
-    kept = {"payment_id", "booking_id", "status", "currency", "received", "refunded", "method", "migrated"}
+    kept = {"payment_id", "booking_id", "status", "currency", "received", "refunded", "disputed", "open_disputes"}
+    kept |= {"method", "migrated"}
     return {
         **payment.model_dump(include=kept),
         "reference": payment.stripe_payment_intent_id or payment.stripe_charge_id or payment.payment_id,

@@ -178,6 +178,7 @@ class LegacyTableCache:
     async def get(self, connection: AsyncConnection) -> LegacyTable:
         """Return the table; raises what :func:`find` raises."""
         if self._found is None or time.monotonic() > self._until:
-            self._found = await find(connection, self._name, self.layout)
+            found = await find(connection, self._name, self.layout)
+            self._found = self._found if found == self._found else found  # what was made for it is kept
             self._until = time.monotonic() + _KEEP_SECONDS
         return self._found

@@ -1,61 +1,39 @@
-"""The legacy listing as one query: the legacy columns in their old wire types, and what is added, as one JSON text.
+"""The legacy API's statements: the legacy columns in their old wire types, and what is added, as JSON.
 
 PostgreSQL builds the JSON, so a listing costs no work per row in this process.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import TextClause, text
 
 from bookings_gateway.legacy_table import LegacyTable, quoted
-from bookings_gateway.wire import wire
+from bookings_gateway.statements import (
+    BY_ID,
+    COUNT,
+    DELETE,
+    EXPORT,
+    IMAGE_OF_NEW,
+    IMAGES,
+    INSERT,
+    LISTING,
+    MATCHES,
+    OBJECT_IN_JSONB,
+    OBJECT_IN_TEXT,
+    PAGE,
+    PAYMENT_STATUS,
+    PAYMENTS_OF_ALL,
+    PAYMENTS_OF_EACH,
+    PREPARE,
+    STATUS_IS,
+    UPDATE,
+    USER,
+)
+from bookings_gateway.wire import stored, wire
 from shared.money import exponent
 
-# The object in the contact, be it encoded once more; NULL for every other kind of contact.
-_OBJECT_IN_JSONB = """
-    CASE jsonb_typeof(b.{contact}) WHEN 'object' THEN b.{contact}
-         WHEN 'string' THEN gateway.decoded(b.{contact} #>> '{{}}') END
-"""
-_OBJECT_IN_TEXT = "gateway.decoded(CAST(b.{contact} AS text))"
-# The totals are not known before the first user_totals.changed; until then there is no user to show.
-_USER = """
-    CASE WHEN t.user_id IS NOT NULL THEN json_build_object(
-        'id', t.user_id, 'totalBookings', t.total_bookings,
-        'totalSpent', CAST(round(t.total_spent, {decimals}) AS text)
-    ) END
-"""
-_PAYMENT_STATUS = """
-    CASE WHEN coalesce(p.received, 0) = 0 THEN 'unpaid'
-         WHEN p.refunded = 0 THEN 'paid'
-         WHEN p.refunded < p.received THEN 'partially_refunded'
-         ELSE 'refunded' END
-"""
-
-# page is narrowed first, so that a page of 50 reads 50 links and payments; without a limit PostgreSQL hashes them.
-_LISTING = """
-    WITH page AS MATERIALIZED (
-        SELECT b.* FROM {table} b CROSS JOIN LATERAL ({contact_object}) c
-        WHERE {condition} {paging}
-    ), paid AS (
-        SELECT booking_id, sum(received) AS received, sum(refunded) AS refunded FROM gateway.booking_payment
-        WHERE status = 'succeeded' AND booking_id IN (SELECT CAST({id} AS text) FROM page)
-        GROUP BY booking_id
-    )
-    SELECT '[' || coalesce(string_agg(CAST(row_to_json(r.*) AS text), ',' ORDER BY b.{created_at} DESC, b.{id}), '')
-               || ']' AS body,
-           ({total}) AS total
-    FROM page b
-    CROSS JOIN LATERAL ({contact_object}) c
-    LEFT JOIN gateway.booking_user l ON l.booking_id = CAST(b.{id} AS text)
-    LEFT JOIN gateway.user_totals t ON t.user_id = l.user_id
-    LEFT JOIN paid p ON p.booking_id = CAST(b.{id} AS text)
-    CROSS JOIN LATERAL (SELECT {fields}) r
-"""
-_PAGING = "ORDER BY b.{created_at} DESC, b.{id} LIMIT :limit OFFSET :offset"
-_MATCHING = "SELECT count(*) FROM {table} b CROSS JOIN LATERAL ({contact_object}) c WHERE {condition}"
-
-_STATUS_IS = "lower(CAST(b.{status} AS text)) = lower(CAST(:status AS text))"
-_MATCHES = "concat_ws(' ', {searched}) ILIKE :search"
+_MOST_STATEMENTS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +46,15 @@ class Filter:
     offset: int = 0
 
     @property
-    def is_paged(self) -> bool:
-        """Whether not all that match are wanted; sorting them once, at the end, is then not enough."""
+    def is_page(self) -> bool:
+        """Whether not all that match are wanted."""
         return self.limit is not None or self.offset > 0
 
     @property
-    def parameters(self) -> dict[str, str | int | None]:
-        """What the query of this filter binds."""
-        bound: dict[str, str | int | None] = {"limit": self.limit, "offset": self.offset} if self.is_paged else {}
-        if self.search:
-            bound["search"] = f"%{_literal(self.search)}%"
-        if self.status:
-            bound["status"] = self.status
-        return bound
+    def parameters(self) -> dict[str, str]:
+        """What the conditions of this filter bind."""
+        bound = {"search": f"%{_literal(self.search)}%"} if self.search else {}
+        return bound | ({"status": self.status} if self.status else {})
 
 
 def _literal(search: str) -> str:
@@ -88,26 +62,74 @@ def _literal(search: str) -> str:
     return search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
-def listing_query(table: LegacyTable, wanted: Filter, *, currency: str, zone: str) -> TextClause:
-    """Return the query for one row: ``body`` is the JSON array, ``total`` counts the matches before the limit."""
-    conditions = [*([_MATCHES] if wanted.search else []), *([_STATUS_IS] if wanted.status else [])]
-    condition = " AND ".join(conditions) or "true"
-    total = _MATCHING if conditions else "SELECT count(*) FROM {table}"
-    return _query(table, condition, total, _PAGING if wanted.is_paged else "", currency=currency, zone=zone)
+class Queries:
+    """The statements of one table, each made once: making their text costs more than sending it."""
+
+    def __init__(self, table: LegacyTable, *, currency: str, zone: str) -> None:
+        self._table = table
+        self._zone = zone
+        self._names = {**table.names, "fields": _fields(table, currency=currency, zone=zone)}
+        self._names["contact_object"] = f"SELECT {_contact_object(table)} AS contact"
+        self._names["searched"] = _searched(table)
+        exported = _exported(table, zone=zone)
+        self.export_columns = {name: name == table.layout.final_amount for name in exported}
+        self._names["exported"] = ", ".join(f"{text_} AS {quoted(name)}" for name, text_ in exported.items())
+        self._made: dict[object, TextClause] = {}
+
+    def listing(self, wanted: Filter) -> TextClause:
+        """Rows of ``body``, a booking each as JSON in UTF-8, newest first. A page binds ``:offset``, adds ``total``."""
+        if not wanted.is_page:
+            return self._make(LISTING, rows="{table}", payments=PAYMENTS_OF_ALL, condition=_condition(wanted))
+        limit = "ALL" if wanted.limit is None else str(wanted.limit)
+        page = PAGE.replace("{limit}", limit).replace("{condition}", _condition(wanted))
+        total = f", ({COUNT.replace('{condition}', _condition(wanted))}) AS total"
+        return self._make(LISTING, rows=page, payments=PAYMENTS_OF_EACH, total=total)
+
+    def count(self, wanted: Filter) -> TextClause:
+        """How many bookings match, before limit and offset."""
+        return self._make(COUNT, condition=_condition(wanted))
+
+    def export(self, wanted: Filter) -> TextClause:
+        """Every match as a row of texts, named by ``export_columns``: name → whether it is an amount."""
+        return self._make(EXPORT, payments=PAYMENTS_OF_ALL, condition=_condition(wanted))
+
+    def booking(self) -> TextClause:
+        """The one booking ``:id``."""
+        return self._make(LISTING, rows="{table}", payments=PAYMENTS_OF_EACH, condition=BY_ID)
+
+    def insert(self, columns: Iterable[str]) -> TextClause:
+        """Insert what ``:body`` says of these columns; answers ``body`` and the row ``before`` (null) and ``after``."""
+        return self._write(INSERT, IMAGE_OF_NEW, columns)
+
+    def update(self, columns: Iterable[str]) -> TextClause:
+        """Change the booking ``:id`` likewise; answers nothing where there is none."""
+        return self._write(UPDATE, IMAGES, columns)
+
+    def delete(self) -> TextClause:
+        """Delete the booking ``:id``; answers the row ``before``, and ``after``, which is null."""
+        return self._make(DELETE)
+
+    def _write(self, template: str, images: str, columns: Iterable[str]) -> TextClause:
+        parts = {"before": template, "rows": "written", "payments": PAYMENTS_OF_EACH, "total": images}
+        return self._make(LISTING, tuple(columns), **parts)
+
+    def _make(self, template: str, columns: tuple[str, ...] = (), **parts: str) -> TextClause:
+        key = (template, columns, *parts.items())
+        if key not in self._made:
+            if len(self._made) >= _MOST_STATEMENTS:
+                self._made.clear()
+            for name, part in ({"before": "", "total": "", "condition": "true", "prepare": PREPARE} | parts).items():
+                template = template.replace(f"{{{name}}}", part)
+            template = template.replace("{prepare}", PREPARE)
+            expressions = (stored(name, self._table.columns[name], zone=self._zone) for name in columns)
+            written = {"columns": ", ".join(map(quoted, columns)), "values": ", ".join(expressions)}
+            self._made[key] = text(template.format(**self._names, **written))
+        return self._made[key]
 
 
-def booking_query(table: LegacyTable, *, currency: str, zone: str) -> TextClause:
-    """Return the same query for the one booking ``:id``."""
-    return _query(table, "b.{id} = CAST(CAST(:id AS text) AS {id_type})", "SELECT 1", "", currency=currency, zone=zone)
-
-
-def _query(table: LegacyTable, condition: str, total: str, paging: str, *, currency: str, zone: str) -> TextClause:
-    names = {**table.names, "searched": _searched(table)}
-    names["contact_object"] = f"SELECT {_contact_object(table)} AS contact"
-    names["condition"] = condition.format(**names)
-    names["paging"] = paging.format(**names)
-    names["total"] = total.format(**names)
-    return text(_LISTING.format(fields=_fields(table, currency=currency, zone=zone), **names))
+def _condition(wanted: Filter) -> str:
+    conditions = [*([MATCHES] if wanted.search else []), *([STATUS_IS] if wanted.status else [])]
+    return " AND ".join(conditions) or "true"
 
 
 def _contact_object(table: LegacyTable) -> str:
@@ -115,7 +137,7 @@ def _contact_object(table: LegacyTable) -> str:
     if table.layout.contact is None:
         return "CAST(NULL AS jsonb)"
     in_jsonb = table.columns[table.layout.contact] == "jsonb"
-    return (_OBJECT_IN_JSONB if in_jsonb else _OBJECT_IN_TEXT).format(**table.names)
+    return (OBJECT_IN_JSONB if in_jsonb else OBJECT_IN_TEXT).format(**table.names)
 
 
 def _contact(table: LegacyTable, key: str) -> str:
@@ -128,6 +150,21 @@ def _contact(table: LegacyTable, key: str) -> str:
         if len(said) > 1
         else "".join(said) or "NULL"
     )
+
+
+def _exported(table: LegacyTable, *, zone: str) -> dict[str, str]:
+    """Column → its text, of what the admin's table shows: nothing of participants, notes and invoices leaves."""
+    layout = table.layout
+    own = (layout.id, layout.reference, layout.status, layout.final_amount, layout.payment_date, layout.payment_method)
+    columns = [*own, layout.payment_reference, layout.payment_status, layout.created_at, layout.updated_at]
+    shown = {name: wire(f"b.{quoted(name)}", table.columns[name], zone=zone) for name in columns if name is not None}
+    people = {key: _contact(table, key) for key in ("email", "phone", "company")}
+    added = {
+        "customerName": _customer_name(table),
+        **{f"customer{key.title()}": expression for key, expression in people.items()},
+        "paymentStatus": PAYMENT_STATUS,
+    }
+    return {name: f"CAST({expression} AS text)" for name, expression in (shown | added).items()}
 
 
 def _customer_name(table: LegacyTable) -> str:
@@ -147,8 +184,8 @@ def _fields(table: LegacyTable, *, currency: str, zone: str) -> str:
     added = {  # whatever is put here changes the contract
         "customerName": _customer_name(table),
         "customerEmail": f"nullif(btrim({_contact(table, 'email')}), '')",
-        "user": _USER.format(decimals=exponent(currency)),
-        "paymentStatus": _PAYMENT_STATUS,
+        "user": USER.format(decimals=exponent(currency)),
+        "paymentStatus": PAYMENT_STATUS,
     }
     ours = table.layout.user_id
     legacy = {

@@ -1,14 +1,25 @@
 """The bookings gateway: settings in, application out."""
 
+from datetime import timedelta
+
 from fastapi import FastAPI
 
-from bookings_gateway import api_migration
-from bookings_gateway.api import create_router
+from bookings_gateway import api_access, api_migration, api_rollout
+from bookings_gateway.access.browser import Browser
+from bookings_gateway.access.documented import document_access
+from bookings_gateway.access.guard import Access, guard
+from bookings_gateway.access.recent import Recent
+from bookings_gateway.access.sessions import Sessions
+from bookings_gateway.access.upkeep import Upkeep
+from bookings_gateway.api_bookings import create_router
 from bookings_gateway.capture import Capture
 from bookings_gateway.handlers import ReadModelHandler
 from bookings_gateway.history import compose as history_parts
 from bookings_gateway.history import worker
 from bookings_gateway.legacy_table import LegacyTableCache
+from bookings_gateway.rollout.flags import SHIPPED, Flags
+from bookings_gateway.rollout.shadow import Shadow
+from bookings_gateway.rollout.switch import Rollout
 from bookings_gateway.service import Bookings
 from bookings_gateway.settings import Settings
 from bookings_gateway.write_back import WriteBack
@@ -22,10 +33,11 @@ PUBLISHES = ("booking.created", "booking.updated", "booking.deleted")
 SEARCH_PATH = "gateway,public"
 
 
-def compose(settings: Settings) -> tuple[Service, Bookings]:
-    """Return the service's moving parts, not yet running, and its use cases."""
+def compose(settings: Settings) -> tuple[Service, Rollout]:
+    """Return the service's moving parts, not yet running, and its use cases behind the rollout's flags."""
     changed = Signal()
     tables = LegacyTableCache(settings.legacy_table, settings.layout)
+    flags = Flags(settings.flags_file or SHIPPED)
     service = Service(
         settings,
         name=NAME,
@@ -36,19 +48,46 @@ def compose(settings: Settings) -> tuple[Service, Bookings]:
             "capture": Capture(changed, settings.layout, settings.currency, settings.zone).run,
             "write-back": WriteBack(tables, changed, settings.legacy_timezone).run,
             "history": worker.run,
+            "flags": flags.run,
+            "shadow": lambda service: rollout.shadow.run(service),
+            "access-upkeep": Upkeep(sessions_of(settings)).run,
         },
         search_path=SEARCH_PATH,
     )
-    return service, Bookings(service.engine, tables, changed, settings.currency, settings.legacy_timezone)
+    bookings = Bookings(service.engine, tables, changed, currency=settings.currency, zone=settings.legacy_timezone)
+    rollout = Rollout(flags, bookings, Shadow(bookings, settings.zone))
+    return service, rollout
 
 
 def create_app() -> FastAPI:
     """Return the application, settings read from the environment."""
     settings = Settings()
-    service, bookings = compose(settings)
+    return application(settings, *compose(settings))
+
+
+def application(settings: Settings, service: Service, rollout: Rollout) -> FastAPI:
+    """Return the application of these parts."""
     app = create_web_app(
         service, title="bookings-gateway", description="The legacy bookings API, kept; its changes, published."
     )
-    app.include_router(create_router(bookings))
+    app.include_router(create_router(rollout))
+    app.include_router(api_rollout.create_router(service.engine, rollout.flags))
     app.include_router(api_migration.create_router(history_parts.history(service.engine, settings)))
+    add_access(app, service, settings)
     return app
+
+
+def add_access(app: FastAPI, service: Service, settings: Settings) -> None:
+    """Add login and audit, and put the guard before everything: the last thing that is done to ``app``."""
+    browser, sessions = Browser(settings.origins, settings.secure_cookies), sessions_of(settings)
+    recent = Recent(settings.access_cache_seconds)
+    app.include_router(api_access.create_router(api_access.Door(service.engine, sessions, browser, recent)))
+    document_access(app, browser)
+    autocommit = service.engine.execution_options(isolation_level="AUTOCOMMIT")
+    guard(app, Access(autocommit, sessions, browser, recent))
+
+
+def sessions_of(settings: Settings) -> Sessions:
+    """Return when sessions end."""
+    idle, lifetime = timedelta(minutes=settings.session_idle_minutes), timedelta(hours=settings.session_hours)
+    return Sessions(idle=idle, lifetime=lifetime)

@@ -57,15 +57,18 @@ KEEP_LINKS = text(
 KEEP_PAYMENTS = text(
     """
     INSERT INTO booking_payment AS t
-        (payment_id, sequence, booking_id, status, currency, received, refunded, method, reference, paid_at, migrated)
+        (payment_id, sequence, booking_id, status, currency, received, refunded, disputed, open_disputes, method,
+         reference, paid_at, migrated)
     SELECT * FROM unnest(
         CAST(:payment_id AS text[]), CAST(:sequence AS bigint[]), CAST(:booking_id AS text[]), CAST(:status AS text[]),
-        CAST(:currency AS text[]), CAST(:received AS bigint[]), CAST(:refunded AS bigint[]), CAST(:method AS text[]),
+        CAST(:currency AS text[]), CAST(:received AS bigint[]), CAST(:refunded AS bigint[]),
+        CAST(:disputed AS bigint[]), CAST(:open_disputes AS integer[]), CAST(:method AS text[]),
         CAST(:reference AS text[]), CAST(:paid_at AS timestamptz[]), CAST(:migrated AS boolean[])
     )
     ON CONFLICT (payment_id) DO UPDATE SET
         sequence = excluded.sequence, booking_id = excluded.booking_id, status = excluded.status,
         currency = excluded.currency, received = excluded.received, refunded = excluded.refunded,
+        disputed = excluded.disputed, open_disputes = excluded.open_disputes,
         method = excluded.method, reference = excluded.reference, paid_at = excluded.paid_at,
         migrated = excluded.migrated,
         written = t.written AND excluded.status = t.status AND excluded.booking_id IS NOT DISTINCT FROM t.booking_id,

@@ -1,20 +1,28 @@
-"""Use cases of the legacy API. Each commits its own transaction; events are the row trigger's business."""
+"""Use cases of the legacy API. Each commits its own transaction, a write with its line in the audit; events are the row
+trigger's business.
+"""
 
 import json
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import Row, TextClause
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bookings_gateway.access.actor import Actor
+from bookings_gateway.booking_audit import record
 from bookings_gateway.errors import BookingNotFound, BookingTaken, LegacyError, UnknownColumns
-from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, quoted, statement
-from bookings_gateway.listing import Filter, booking_query, listing_query
-from bookings_gateway.wire import stored
+from bookings_gateway.export import csv_lines
+from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache
+from bookings_gateway.listing import Filter, Queries
+from bookings_gateway.rollout.old_path import old_row, old_rows
+from shared.database import sqlstate
 from shared.ids import new_id
 from shared.signal import Signal
 from shared.tracing import child_traceparent
@@ -25,115 +33,165 @@ _REFERENCE_LENGTH = 11
 # Answered, never stored: a whole booking as it was read may be sent back.
 _ANSWERED_ONLY = frozenset(["customerName", "customerEmail", "user", "paymentStatus"])
 
-# The trigger hands the trace on to the event. Zone-less times in a body are the legacy server's own.
-# A row the legacy application holds is not waited for long: those who wait would use up the connections of all others.
-_PREPARE = text(
-    """
-    SELECT set_config('gateway.traceparent', :traceparent, true), set_config('TimeZone', :zone, true),
-           set_config('lock_timeout', '3s', true)
-    """
-)
-
-# json_populate_record reads every type as PostgreSQL itself does; only the named columns are taken from it.
-_INSERT = """
-    INSERT INTO {table} ({columns}) SELECT {values}
-    FROM json_populate_record(CAST(NULL AS {table}), CAST(:body AS json)) r
-    RETURNING CAST({id} AS text)
-"""
-_UPDATE = """
-    UPDATE {table} b SET ({columns}) = ROW({values})
-    FROM json_populate_record(CAST(NULL AS {table}), CAST(:body AS json)) r
-    WHERE b.{id} = CAST(CAST(:id AS text) AS {id_type})
-    RETURNING CAST(b.{id} AS text)
-"""
-_DELETE = "DELETE FROM {table} b WHERE b.{id} = CAST(CAST(:id AS text) AS {id_type}) RETURNING CAST(b.{id} AS text)"
-
 _UNIQUE = "23505"
 _IN_USE = "23503"
 _BAD_VALUES = ("22", "23")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """``body`` is a JSON array; ``total`` counts the matches before limit and offset."""
+    """``body`` is a JSON array in UTF-8; ``total`` counts the matches before limit and offset."""
 
-    body: str
+    body: bytes
     total: int
 
 
-@dataclass(frozen=True, slots=True)
 class Bookings:
     """The legacy bookings. ``changed`` wakes the capture after a commit."""
 
-    engine: AsyncEngine
-    tables: LegacyTableCache
-    changed: Signal
-    currency: str
-    zone: str
+    def __init__(
+        self, engine: AsyncEngine, tables: LegacyTableCache, changed: Signal, *, currency: str, zone: str
+    ) -> None:
+        self.engine = engine
+        self.tables = tables
+        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")  # no round trips around one statement
+        self._changed = changed
+        self._currency = currency
+        self._zone = zone
+        self._zone_info = ZoneInfo(zone)
+        self._queries: tuple[LegacyTable, Queries] | None = None
 
     async def find(self, wanted: Filter) -> Listing:
         """Return the bookings wanted, newest first."""
-        async with self.engine.connect() as connection:
+        async with self._reading.connect() as connection:
+            _, queries = await self.prepared(connection)
+            if not wanted.is_page:
+                bodies = (await connection.execute(queries.listing(wanted), wanted.parameters)).scalars().all()
+                return Listing(_array(bodies), len(bodies))
+            page = {**wanted.parameters, "offset": wanted.offset}
+            rows = (await connection.execute(queries.listing(wanted), page)).all()
+            if rows or wanted.offset == 0:
+                return Listing(_array([row.body for row in rows]), rows[0].total if rows else 0)
+            return Listing(b"[]", (await connection.execute(queries.count(wanted), wanted.parameters)).scalar_one())
+
+    async def find_as_before(self, wanted: Filter) -> bytes:
+        """Return the page wanted as the old server did: nothing added, neither search nor status known."""
+        async with self._reading.connect() as connection:
             table = await self.tables.get(connection)
-            query = listing_query(table, wanted, currency=self.currency, zone=self.zone)
-            row = (await connection.execute(query, wanted.parameters)).one()
-        return Listing(row.body, row.total)
+            rows = await old_rows(connection, table, self._zone_info, limit=wanted.limit, offset=wanted.offset)
+        return _array([row.encode() for row in rows])
 
-    async def get(self, id_: str) -> str:
-        """Return one booking as a JSON object; raises :class:`BookingNotFound`."""
+    async def get_as_before(self, id_: str) -> bytes:
+        """Return one booking likewise; raises :class:`BookingNotFound`."""
+        async with self._reading.connect() as connection:
+            table = await self.tables.get(connection)
+            _require_id(table, id_)
+            row = await old_row(connection, table, self._zone_info, id_)
+        if row is None:
+            raise BookingNotFound
+        return row.encode()
+
+    async def export(self, wanted: Filter) -> AsyncIterator[bytes]:
+        """Yield the bookings wanted as CSV, header first; their limit and offset are not looked at."""
         async with self.engine.connect() as connection:
-            return await self._read(connection, await self.tables.get(connection), id_)
+            _, queries = await self.prepared(connection)
+            async for lines in csv_lines(connection, queries, wanted):
+                yield lines
 
-    async def create(self, fields: Mapping[str, Any]) -> str:
-        """Insert a booking and return it as a JSON object; raises a :class:`LegacyError`."""
-        async with self.engine.begin() as connection:
-            table = await self._prepare(connection)
-            values = _complete(_columns_of(table, fields), table)
-            id_ = await _write(connection, self._writing(_INSERT, table, values), values)
-            body = await self._read(connection, table, id_ or "")
-        self.changed.set()
+    async def get(self, id_: str) -> bytes:
+        """Return one booking as a JSON object; raises :class:`BookingNotFound`."""
+        async with self._reading.connect() as connection:
+            table, queries = await self.prepared(connection)
+            _require_id(table, id_)
+            body: bytes | None = (await connection.execute(queries.booking(), {"id": id_})).scalar_one_or_none()
+        if body is None:
+            raise BookingNotFound
         return body
 
-    async def update(self, id_: str, fields: Mapping[str, Any]) -> str:
+    async def create(self, actor: Actor, fields: Mapping[str, Any]) -> bytes:
+        """Insert a booking and return it as a JSON object; raises a :class:`LegacyError`."""
+        async with self.engine.begin() as connection:
+            table, queries = await self.prepared(connection)
+            values = _complete(_columns_of(table, fields), table)
+            written = await self._write(connection, queries.insert(values), values)
+            await record(connection, actor, table.layout, "create", written)
+        self._changed.set()
+        return bytes(written.body)
+
+    async def update(self, actor: Actor, id_: str, fields: Mapping[str, Any]) -> bytes:
         """Change the given fields and return the booking as a JSON object; raises a :class:`LegacyError`."""
         async with self.engine.begin() as connection:
-            table = await self._prepare(connection)
+            table, queries = await self.prepared(connection)
             _require_id(table, id_)
             if str(fields.get(table.layout.id, id_)).lower() != id_.lower():
                 raise LegacyError("The id of a booking cannot be changed")
             values = _columns_of(table, fields) | _present({table.layout.updated_at: _now()})
             values.pop(table.layout.id, None)
-            if not await _write(connection, self._writing(_UPDATE, table, values), values, id_):
-                raise BookingNotFound
-            body = await self._read(connection, table, id_)
-        self.changed.set()
-        return body
+            written = await self._write(connection, queries.update(values), values, id_)
+            await record(connection, actor, table.layout, "update", written)
+        self._changed.set()
+        return bytes(written.body)
 
-    async def delete(self, id_: str) -> None:
+    async def delete(self, actor: Actor, id_: str) -> None:
         """Delete a booking for good, as the legacy application does; raises :class:`BookingNotFound`."""
         async with self.engine.begin() as connection:
-            table = await self._prepare(connection)
+            table, queries = await self.prepared(connection)
             _require_id(table, id_)
-            if not await _write(connection, statement(_DELETE, table), {}, id_):
-                raise BookingNotFound
-        self.changed.set()
+            written = await self._write(connection, queries.delete(), {}, id_)
+            await record(connection, actor, table.layout, "delete", written)
+        self._changed.set()
 
-    async def _prepare(self, connection: AsyncConnection) -> LegacyTable:
-        await connection.execute(_PREPARE, {"traceparent": child_traceparent(None), "zone": self.zone})
-        return await self.tables.get(connection)
+    async def prepared(self, connection: AsyncConnection) -> tuple[LegacyTable, Queries]:
+        """Return the table as it is now, and its statements."""
+        table = await self.tables.get(connection)
+        if self._queries is None or self._queries[0] is not table:
+            self._queries = table, Queries(table, currency=self._currency, zone=self._zone)
+        return self._queries
 
-    async def _read(self, connection: AsyncConnection, table: LegacyTable, id_: str) -> str:
-        _require_id(table, id_)
-        query = booking_query(table, currency=self.currency, zone=self.zone)
-        body: str = (await connection.execute(query, {"id": id_})).one().body
-        if body == "[]":
+    async def _write(
+        self, connection: AsyncConnection, writing: TextClause, values: Mapping[str, Any], id_: str | None = None
+    ) -> Row[Any]:
+        """Run a write and return ``body``, ``before`` and ``after``; raises a :class:`LegacyError`."""
+        parameters = {"traceparent": child_traceparent(None), "zone": self._zone}
+        parameters |= ({"body": _as_json(values)} if values else {}) | ({"id": id_} if id_ else {})
+        try:
+            written = (await connection.execute(writing, parameters)).one_or_none()
+        except DBAPIError as error:
+            raise _refusal(error) from error
+        if written is None:
             raise BookingNotFound
-        return body[1:-1]
+        return written
 
-    def _writing(self, template: str, table: LegacyTable, values: Mapping[str, Any]) -> TextClause:
-        columns = ", ".join(map(quoted, values))
-        expressions = ", ".join(stored(name, table.columns[name], zone=self.zone) for name in values)
-        return text(template.format(columns=columns, values=expressions, **table.names))
+
+def _array(bodies: Sequence[bytes]) -> bytes:
+    """Join once: a full listing is megabytes, and a second copy of it costs as much as the first."""
+    if not bodies:
+        return b"[]"
+    parts = list(bodies)
+    parts[0] = b"[" + parts[0]
+    parts[-1] += b"]"
+    return b",".join(parts)
+
+
+def _as_json(values: Mapping[str, Any]) -> str:
+    """Return the values as the old server would have written them: compact, and no character escaped needlessly."""
+    written = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+    if not written.isascii() and _LONE_SURROGATE.search(written):
+        raise LegacyError("A text in the body is no valid Unicode")
+    return written
+
+
+def _refusal(error: DBAPIError) -> Exception:
+    """Return what a client may be told; an error that is not about the body stays what it is."""
+    state = sqlstate(error) or ""
+    if state == _UNIQUE:
+        return BookingTaken()
+    if state == _IN_USE:
+        return LegacyError("The booking is tied to other records")
+    if state.startswith(_BAD_VALUES):
+        return LegacyError(str(error.orig.__cause__ if error.orig else error))
+    return error
 
 
 def new_reference() -> str:
@@ -171,24 +229,6 @@ def _complete(fields: Mapping[str, Any], table: LegacyTable) -> dict[str, Any]:
 def _present(values: Mapping[str | None, Any]) -> dict[str, Any]:
     """Return the values of columns the layout has."""
     return {column: value for column, value in values.items() if column is not None}
-
-
-async def _write(
-    connection: AsyncConnection, writing: TextClause, values: Mapping[str, Any], id_: str | None = None
-) -> str | None:
-    """Run a write and return the id of the row written; what the database refuses becomes a :class:`LegacyError`."""
-    parameters = ({"body": json.dumps(values)} if values else {}) | ({"id": id_} if id_ else {})
-    try:
-        return (await connection.execute(writing, parameters)).scalar_one_or_none()
-    except DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None) or ""
-        if state == _UNIQUE:
-            raise BookingTaken from error
-        if state == _IN_USE:
-            raise LegacyError("The booking is tied to other records") from error
-        if state.startswith(_BAD_VALUES):
-            raise LegacyError(str(error.orig.__cause__ if error.orig else error)) from error
-        raise
 
 
 def _now() -> str:

@@ -1,5 +1,6 @@
 """Settings of the bookings gateway."""
 
+from pathlib import Path
 from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -26,6 +27,9 @@ class Settings(ServiceSettings):
             description="Its columns: default, lower_case, snake_case, flat_contact, or a .toml or .json file's path"
         ),
     ] = "default"
+    flags_file: Annotated[
+        Path | None, Field(description="Who gets the new answers, as flagd's flags; without one, everybody")
+    ] = None
     currency: Annotated[
         str, Field(description="The business's own currency, of every finalAmount", pattern="^[A-Z]{3}$")
     ] = "GBP"
@@ -39,6 +43,22 @@ class Settings(ServiceSettings):
     users_url: Annotated[str, Field(description="Where the users service answers")] = "http://127.0.0.1:8002"
     payments_url: Annotated[str, Field(description="Where the payments service answers")] = "http://127.0.0.1:8001"
     stats_url: Annotated[str, Field(description="Where the stats service answers")] = "http://127.0.0.1:8003"
+
+    admin_origins: Annotated[
+        str, Field(description="Origins of the admin frontend's pages, comma separated; nothing: the gateway's own")
+    ] = ""
+    session_idle_minutes: Annotated[
+        int, Field(description="A session ends after so many minutes without a request", ge=1)
+    ] = 120
+    session_hours: Annotated[int, Field(description="A session ends after so many hours in any case", ge=1)] = 12
+    access_cache_seconds: Annotated[
+        float,
+        Field(
+            description="Who was let in is looked up again after so many seconds; a revocation takes as long",
+            ge=0,
+            le=2,
+        ),
+    ] = 1.0
 
     @field_validator("legacy_timezone")
     @classmethod
@@ -56,6 +76,19 @@ class Settings(ServiceSettings):
     @property
     def layout(self) -> Layout:
         return read_layout(self.legacy_layout)
+
+    @property
+    def origins(self) -> frozenset[str]:
+        return frozenset(
+            origin.strip().rstrip("/").lower() for origin in self.admin_origins.split(",") if origin.strip()
+        )
+
+    @property
+    def secure_cookies(self) -> bool:
+        """Cookies travel by HTTPS alone, but for pages on plain HTTP: those named so, or a gateway on loopback."""
+        if self.origins:
+            return all(origin.startswith("https://") for origin in self.origins)
+        return self.host not in {"127.0.0.1", "::1", "localhost"}
 
     @property
     def zone(self) -> ZoneInfo:

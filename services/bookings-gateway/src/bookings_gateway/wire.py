@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from bookings_gateway.legacy_table import literal, quoted
 
 _UTC = """'YYYY-MM-DD"T"HH24\\:MI\\:SS.MS"Z"'"""  # milliseconds are cut, not rounded, by both
-_LISTS = ("text[]", "character varying[]", "character[]", "uuid[]", "integer[]", "smallint[]", "boolean[]", "numeric[]")
+_FOUR_DIGIT_YEARS = "'0001-01-01 00\\:00\\:00Z' AND '9999-12-31 23\\:59\\:59.999999Z'"
+
+Form = Callable[[str, str], str]
 
 
 def _same(column: str, _zone: str) -> str:
@@ -19,15 +21,25 @@ def _as_text(column: str, _zone: str) -> str:
     return f"CAST({column} AS text)"
 
 
+def _number(column: str, _zone: str) -> str:
+    return f"CAST({column} AS bigint)"
+
+
 def _instant(column: str, _zone: str) -> str:
-    """``2025-01-15T10:30:00.000Z``; an infinite time is no JSON number and became null."""
-    return f"CASE WHEN isfinite({column}) THEN to_char({column} AT TIME ZONE 'UTC', {_UTC}) END"
+    """``2025-01-15T10:30:00.000Z``; other years are rare enough for a function, and for null where it is infinite."""
+    written = f"to_char({column} AT TIME ZONE 'UTC', {_UTC})"
+    return f"CASE WHEN {column} BETWEEN {_FOUR_DIGIT_YEARS} THEN {written} ELSE gateway.far_time({column}) END"
 
 
 def _local_time(column: str, zone: str) -> str:
-    """A time without zone, and the midnight of a date, were taken as the server's own time."""
-    local = f"(CAST({column} AS timestamp) AT TIME ZONE '{zone}')"
-    return f"CASE WHEN isfinite({column}) THEN to_char({local} AT TIME ZONE 'UTC', {_UTC}) END"
+    """A time without zone, and the midnight of a date, were taken as the server's own time.
+
+    One that comes twice, when clocks go back, is the earlier in JavaScript and the later in PostgreSQL.
+    """
+    later = f"(CAST({column} AS timestamp) AT TIME ZONE '{zone}')"
+    earlier = f"{later} - interval '1 hour'"
+    instant = f"CASE WHEN ({earlier}) AT TIME ZONE '{zone}' = {column} THEN {earlier} ELSE {later} END"
+    return _instant(f"({instant})", zone)
 
 
 def _finite(column: str, _zone: str) -> str:
@@ -35,8 +47,24 @@ def _finite(column: str, _zone: str) -> str:
     return f"CASE WHEN {column} NOT IN ('NaN', 'Infinity', '-Infinity') THEN {column} END"
 
 
-def _bigint_list(column: str, _zone: str) -> str:
-    return f"CAST({column} AS text[])"
+def _list_of(form: Form) -> Form:
+    """A list of one dimension whose items have a form of their own."""
+
+    def listed(column: str, zone: str) -> str:
+        items = f"SELECT json_agg({form('item', zone)}) FROM unnest({column}) item"  # noqa: S608 - a quoted column
+        return f"CASE WHEN {column} IS NOT NULL THEN coalesce(({items}), '[]') END"
+
+    return listed
+
+
+def _point(column: str, _zone: str) -> str:
+    return f"CASE WHEN {column} IS NOT NULL THEN json_build_object('x', {column}[0], 'y', {column}[1]) END"
+
+
+def _circle(column: str, _zone: str) -> str:
+    middle = f"(center({column}))"
+    parts = f"'x', {middle}[0], 'y', {middle}[1], 'radius', radius({column})"
+    return f"CASE WHEN {column} IS NOT NULL THEN json_build_object({parts}) END"
 
 
 def _interval(column: str, _zone: str) -> str:
@@ -60,15 +88,29 @@ def _bytes(column: str, _zone: str) -> str:
     return f"CASE WHEN {column} IS NOT NULL THEN {buffer} END"
 
 
-_FORMS: Mapping[str, Callable[[str, str], str]] = {
-    **dict.fromkeys(("smallint", "integer", "oid", "boolean", "character", "json", "jsonb", *_LISTS), _same),
+_LISTED_AS_THEY_ARE = (
+    "text", "character varying", "character", "uuid", "integer", "smallint", "oid", "boolean", "json", "jsonb", "inet",
+    "cidr", "macaddr", "money", "time without time zone", "time with time zone", "numrange",
+)  # fmt: skip
+_FORMS: Mapping[str, Form] = {
+    **dict.fromkeys(("smallint", "integer", "boolean", "character", "json", "jsonb"), _same),
+    **dict.fromkeys(("text", "character varying", "uuid", "inet"), _same),
     **dict.fromkeys(("real", "double precision"), _finite),
     "timestamp with time zone": _instant,
     "timestamp without time zone": _local_time,
     "date": _local_time,
+    "oid": _number,
     "interval": _interval,
     "bytea": _bytes,
-    "bigint[]": _bigint_list,
+    "point": _point,
+    "circle": _circle,
+}
+_FORMS_OF_LISTS: Mapping[str, Form] = {
+    **dict.fromkeys(_LISTED_AS_THEY_ARE, _same),
+    **{type_: _list_of(_finite) for type_ in ("real", "double precision", "numeric")},
+    **{type_: _list_of(_FORMS[type_]) for type_ in ("timestamp with time zone", "date", "interval", "bytea", "point")},
+    "timestamp without time zone": _list_of(_local_time),
+    "bigint": _list_of(_as_text),
 }
 
 
@@ -77,7 +119,8 @@ def wire(column: str, type_: str, *, zone: str) -> str:
 
     What is not listed was text to the old driver: numeric, bigint, uuid, enumerations, times of day.
     """
-    return _FORMS.get(type_, _as_text)(column, zone)
+    forms = _FORMS_OF_LISTS if type_.endswith("[]") else _FORMS
+    return forms.get(type_.removesuffix("[]"), _as_text)(column, zone)
 
 
 def stored(name: str, type_: str, *, zone: str) -> str:

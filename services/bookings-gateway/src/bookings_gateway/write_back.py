@@ -24,6 +24,14 @@ Write = Callable[[AsyncConnection, Sequence[RowMapping]], Awaitable[int]]
 _PAGE = 200
 _RECONNECT_SECONDS = 0.5
 
+# Mostly there is nothing to do, and one statement finds that out.
+_IS_DUE = text(
+    """
+    SELECT EXISTS (SELECT FROM booking_user WHERE NOT written) AS links,
+           EXISTS (SELECT FROM booking_payment WHERE NOT written AND NOT migrated AND status = 'succeeded'
+                   AND booking_id IS NOT NULL) AS payments
+    """
+)
 # SKIP LOCKED: the consumer may hold these while it waits for us, and so may another replica of this worker.
 _DUE_LINKS = text(
     """
@@ -135,7 +143,7 @@ class WriteBack:
 
     async def run(self, service: Service) -> None:
         """Write until cancelled. An absent database is waited for."""
-        poll = AdaptivePoll(shortest=0.1, longest=0.25)  # nobody waits for these writes: rather fewer, larger pages
+        poll = AdaptivePoll(shortest=0.25, longest=0.5)  # nobody waits for these writes: rather fewer, larger pages
         while True:
             try:
                 written = await self.write_due(service.engine)
@@ -149,7 +157,11 @@ class WriteBack:
 
     async def write_due(self, engine: AsyncEngine) -> int:
         """Go once through everything due, in pages of a transaction each; return how many bookings were settled."""
-        written = await self._write_all_payments(engine)
+        async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            due = (await connection.execute(_IS_DUE)).one()
+        written = await self._write_all_payments(engine) if due.payments else 0
+        if not due.links:
+            return written
         async for links in self._pages(engine, _DUE_LINKS, self._write_links):
             # Between two pages of links, which an import brings by the hundred thousand, payments have their turn.
             written += links + await self._write_all_payments(engine)

@@ -1,24 +1,29 @@
-"""The message door: bookings and whose they are come in, payments that find theirs go out."""
+"""The message door: bookings, whose they are and who counts as whom come in; payments that find theirs go out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from payments import models
 from payments.service.match_bookings import match_bookings
 from payments.service.record_history import record_history
 from payments.service.remember_bookings import remember_bookings
 from shared import contracts, event_log
 from shared.consumer import Group
-from shared.contracts import BookingLinkSnapshot, BookingSnapshot
+from shared.contracts import BookingLinkSnapshot, BookingSnapshot, UserErasedSnapshot, UserMergeSnapshot
 from shared.events import Event
 from shared.inbox import InboxHandler
 
-_LINKED = "user.booking_linked"
-TYPES = frozenset({"booking.created", "booking.updated", "booking.deleted", _LINKED})
+T = TypeVar("T")
+
+_OF_USERS = ("user.booking_linked", "user.merged", "user.unmerged", "user.erased")
+TYPES = frozenset({"booking.created", "booking.updated", "booking.deleted", *_OF_USERS})
+BINDINGS = ("booking.*", *_OF_USERS)
 
 
 class BookingsHandler(InboxHandler):
-    """Learns what bookings are called and whose they are, from every version in any order."""
+    """Learns what bookings are called, whose they are and who counts as whom, from every version in any order."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -30,16 +35,28 @@ class BookingsHandler(InboxHandler):
     async def apply(self, connection: AsyncConnection, group: Group) -> None:
         told = [(event, contracts.read(event)) for event in group.events]
         bookings = [(event, data) for event, data in told if isinstance(data, BookingSnapshot)]
-        links = _newest([(event, data) for event, data in told if isinstance(data, BookingLinkSnapshot)])
+        links = _newest(
+            (data.booking_id, event, data.user_id) for event, data in told if isinstance(data, BookingLinkSnapshot)
+        )
+        await self._learn_users(connection, told)
         await remember_bookings(connection, bookings)
         news = await match_bookings(connection, [booking for _, booking in bookings], links)
         news += await record_history(connection, bookings)
         await event_log.append(connection, self._source, news, bulk=group.bulk)
 
+    async def _learn_users(self, connection: AsyncConnection, told: Sequence[tuple[Event, object]]) -> None:
+        merges = (
+            (data.user_id, event, data.merged_into) for event, data in told if isinstance(data, UserMergeSnapshot)
+        )
+        await models.add_merges(connection, _newest(merges))
+        erased = {data.user_id: data.erased_at for _, data in told if isinstance(data, UserErasedSnapshot)}
+        await models.add_erasures(connection, erased)
 
-def _newest(told: Sequence[tuple[Event, BookingLinkSnapshot]]) -> dict[str, tuple[int, str]]:
-    """Return sequence and user by booking, of the newest link of each."""
-    links: dict[str, tuple[int, str]] = {}
-    for event, link in told:
-        links[link.booking_id] = max(links.get(link.booking_id, (0, "")), (event.sequence, link.user_id))
-    return links
+
+def _newest(told: Iterable[tuple[str, Event, T]]) -> dict[str, tuple[int, T]]:
+    """Return sequence and what was told by key, of the newest event of each."""
+    newest: dict[str, tuple[int, T]] = {}
+    for key, event, data in told:
+        if key not in newest or newest[key][0] < event.sequence:
+            newest[key] = (event.sequence, data)
+    return newest

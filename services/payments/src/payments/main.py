@@ -5,9 +5,9 @@ from fastapi import FastAPI
 from payments import api_history
 from payments.api import Webhook, add_routes
 from payments.api_payments import Desk, router
-from payments.handlers import BookingsHandler
+from payments.handlers import BINDINGS, BookingsHandler
 from payments.operations import operations
-from payments.service import worker
+from payments.service import erase_users, worker
 from payments.service.examine import Expected
 from payments.service.process_events import EventProcessor
 from payments.service.record_delivery import DeliveryRecorder
@@ -18,7 +18,6 @@ from shared.signal import Signal
 from shared.web import create_app as create_web_app
 
 NAME = "payments"
-BINDINGS = ("booking.*", "user.booking_linked")
 PUBLISHES = (
     "payment.pending",
     "payment.succeeded",
@@ -34,6 +33,7 @@ def compose(settings: Settings) -> FastAPI:
     stored = Signal()
     background: dict[str, Background] = {
         "record-deliveries": lambda _: recorder.run(),
+        "redact-erased": lambda service: erase_users.run(service.engine),
         "process-events": lambda service: worker.run(processor, stored=stored, committed=service.committed),
     }
     service = Service(

@@ -1,103 +1,46 @@
-"""What operators see: progress, outcomes, status. A bar on a terminal, plain lines otherwise."""
+"""What operators are told: outcomes and status."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
-from time import monotonic
+from collections.abc import Mapping
+from typing import Any
 
 import aiormq
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.channel import BROKER_TROUBLE, ReopeningChannel
 from shared.cli import console, print_rows
+from stats.service.compare import FINGERPRINTS
 from stats.service.partial import UserRebuilt
 from stats.service.rebuild import Outcome
-from stats.service.rebuild import Progress as Doing
-from stats.service.runs import PASSES
 from stats.service.status import Status
 
-_REFRESH_SECONDS = 0.2
-_LINE_SECONDS = 5.0
 _SHOWN = 20
 _DIFFERENCES = text(
     "SELECT user_id, live, rebuilt FROM rebuild_difference WHERE rebuild_id = :id ORDER BY user_id LIMIT :limit"
 )
 
 
-@asynccontextmanager
-async def showing(doing: Doing) -> AsyncIterator[None]:
-    """Show progress while the block runs."""
-    shower = asyncio.create_task(_bar(doing) if console.is_terminal else _lines(doing))
-    try:
-        yield
-    finally:
-        shower.cancel()
-        with suppress(asyncio.CancelledError):
-            await shower
-
-
-async def _bar(doing: Doing) -> None:
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[speed]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        task = progress.add_task("", total=None, speed="")
-        meter = Meter(doing)
-        while True:
-            progress.update(
-                task, description=_what(doing), total=doing.total or None, completed=doing.done, speed=meter.reading()
-            )
-            await asyncio.sleep(_REFRESH_SECONDS)
-
-
-async def _lines(doing: Doing) -> None:
-    meter, last, said = Meter(doing), "", 0.0
-    while True:
-        if _what(doing) != last or monotonic() - said >= _LINE_SECONDS:
-            last, said = _what(doing), monotonic()
-            share = doing.done / doing.total if doing.total else 0
-            console.print(f"{_what(doing)}: {share:.0%} {meter.reading()}".rstrip(), highlight=False, soft_wrap=True)
-        await asyncio.sleep(_REFRESH_SECONDS)
-
-
-def _what(doing: Doing) -> str:
-    resumed = " (going on)" if doing.resumed else ""
-    return f"{doing.phase}{resumed}{', ' + doing.note if doing.note else ''}"
-
-
-class Meter:
-    """Rate since the display began, in events (each counts once although every pass reads it), and what is left."""
-
-    def __init__(self, doing: Doing) -> None:
-        self._doing = doing
-        self._first = doing.done
-        self._began = monotonic()
-
-    def reading(self) -> str:
-        done = self._doing.done - self._first
-        elapsed = monotonic() - self._began
-        if not done or elapsed < _REFRESH_SECONDS:
-            return ""
-        rate = done / len(PASSES) / elapsed
-        left = timedelta(seconds=round((self._doing.total - self._doing.done) / len(PASSES) / rate))
-        return f"{rate:,.0f} events/s, {left} to go"
-
-
 async def print_outcome(engine: AsyncEngine, outcome: Outcome) -> None:
     """Say what a rebuild found and did."""
     run = outcome.run
     if outcome.described:
-        console.print_json(json.dumps(outcome.described, default=str))
+        figures = {key: value for key, value in outcome.described.items() if key not in FINGERPRINTS}
+        console.print_json(json.dumps(figures, default=str))
     async with engine.connect() as connection:
         rows = (await connection.execute(_DIFFERENCES, {"id": run.id, "limit": _SHOWN})).all()
     for user_id, live, rebuilt in rows:
-        changed = {key: [live.get(key), value] for key, value in rebuilt.items() if live.get(key) != value}
-        console.print(f"{user_id}: {json.dumps(changed)}", markup=False, highlight=False, soft_wrap=True)
+        _say(f"{user_id}: {_difference(live, rebuilt)}")
     if outcome.differences > len(rows):
         console.print(f"… all of them stand in the table rebuild_difference, rebuild_id {run.id}", soft_wrap=True)
     console.print(_verdict(outcome), soft_wrap=True)
+
+
+def _difference(live: Mapping[str, Any], rebuilt: Mapping[str, Any]) -> str:
+    """Each figure that differs, as [live, rebuilt]; fingerprints only when nothing else does."""
+    changed = {key: [live.get(key), value] for key, value in rebuilt.items() if live.get(key) != value}
+    figures = {key: values for key, values in changed.items() if key not in FINGERPRINTS}
+    return json.dumps(figures, default=str) if figures else f"other {' and '.join(changed)}, of the same number"
 
 
 def _verdict(outcome: Outcome) -> str:
@@ -116,8 +59,7 @@ def print_user(result: UserRebuilt) -> None:
         console.print("no differences; nothing was replaced")
         return
     for user_id, (live, rebuilt) in result.differences.items():
-        changed = {key: [live.get(key), value] for key, value in rebuilt.items() if live.get(key) != value}
-        console.print(f"{user_id}: {json.dumps(changed, default=str)}", markup=False, highlight=False, soft_wrap=True)
+        _say(f"{user_id}: {_difference(live, rebuilt)}")
     verb = "were replaced" if result.replaced else "differ; nothing was replaced"
     console.print(f"{len(result.differences)} users' statistics {verb}; {result.announced} announced")
 
@@ -147,7 +89,7 @@ def print_status(status: Status, depths: Mapping[str, int | str]) -> None:
         console.print(f"generation: {row['schema']}, {state}", highlight=False)
     journal = status.journal
     newest = f"{journal['last_received']:%F %T %Z}" if journal["last_received"] else "nothing yet"
-    number, rows = journal["last_seq"] or 0, journal["about_rows"] or 0
+    number, rows = journal["last_seq"] or 0, int(journal["about_rows"] or 0)
     _say(f"journal: newest number {number:,}, received {newest}, about {rows:,} rows")
     _say(f"lag: {_lag(status)}")
     _say(f"backlog: {', '.join(f'{queue} {depth}' for queue, depth in depths.items())}")

@@ -11,6 +11,14 @@ class RebuildRunning(Exception):
     """Somebody is rebuilding already; the message says who, since when and how far."""
 
 
+class Cancelled(Exception):
+    """An operator wished the rebuild to end; nothing of it is left."""
+
+
+class PersonChanging(Exception):
+    """Bookings kept changing hands while one person was rebuilt; nothing was replaced."""
+
+
 class NoGeneration(Exception):
     """There is no generation to go back to."""
 

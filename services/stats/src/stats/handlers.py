@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import event_log
 from shared.consumer import Group
 from shared.events import Event
-from stats import journal, projector
+from stats import journal, projector, totals
 
 TYPES = frozenset(journal.KEPT)
 
@@ -28,5 +28,5 @@ class JournalHandler:
     async def apply(self, connection: AsyncConnection, group: Group) -> None:
         window = await projector.enter_live(connection)
         touched = await projector.apply(connection, window, types={event.type for event in group.events})
-        changed = await projector.announce(connection, touched)
+        changed = await totals.announce(connection, touched)
         await event_log.append(connection, self._source, [row.event() for row in changed], bulk=group.bulk)

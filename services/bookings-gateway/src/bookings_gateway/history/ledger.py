@@ -5,12 +5,18 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bookings_gateway.capture import versions
 from bookings_gateway.history.items import Item
 from bookings_gateway.history.runs import Run
 from shared.event_log import NewEvent, append
 from shared.events import Event
 
+# Holding capture's turn keeps them still.
+_VERSIONS = text(
+    """
+    SELECT wanted.subject, (SELECT max(l.sequence) FROM event_log l WHERE l.subject = wanted.subject) AS sequence
+    FROM unnest(CAST(:subjects AS text[])) AS wanted (subject)
+    """
+)
 # A booking tried again, or imported again after it was taken back, keeps its row.
 _ENTER = text(
     """
@@ -43,7 +49,8 @@ async def publish(connection: AsyncConnection, source: str, run: Run, items: Seq
     The caller holds capture's turn: nobody else counts versions on meanwhile.
     """
     told = [item for item in items if item.snapshot is not None]
-    known = await versions(connection, [item.booking_id for item in told])
+    found = await connection.execute(_VERSIONS, {"subjects": [item.booking_id for item in told]})
+    known = {row.subject: row.sequence or 0 for row in found}
     news = [_event(item, known[item.booking_id] + 1) for item in told]
     events = await append(connection, source, news, bulk=True)
     by_booking = {event.subject: event for event in events}

@@ -21,7 +21,7 @@ from payments.domain.objects import (
 )
 from payments.errors import UnreadableEvent
 
-_BOOKING_KEYS = ("bookingId", "booking_id", "bookingReference")
+BOOKING_KEYS = ("bookingId", "booking_id", "bookingReference")
 # Where objects are found inside others: a reference that is expanded, or a list (until 2022-11-15 an intent lists its
 # charges and a charge its refunds). https://docs.stripe.com/upgrades#2022-11-15
 _EMBEDDED = ("latest_charge", "charge", "payment_intent")
@@ -212,5 +212,5 @@ def _only_method(intent: Raw) -> str | None:
 def _booking_keys(raw: Raw) -> tuple[str, ...]:
     """What may name the booking, best first: metadata, then ``client_reference_id``."""
     metadata = fields.inner(raw, "metadata")
-    words = [fields.word(value) for value in (*map(metadata.get, _BOOKING_KEYS), raw.get("client_reference_id"))]
+    words = [fields.word(value) for value in (*map(metadata.get, BOOKING_KEYS), raw.get("client_reference_id"))]
     return tuple(dict.fromkeys(word for word in words if word))

@@ -33,9 +33,7 @@ class Bookings:
         cls, connection: AsyncConnection, keys: Iterable[str], *, also: Iterable[str | None] = ()
     ) -> "Bookings":
         """Read what is known by these keys, and of the bookings ``also`` named. Hold the matching lock."""
-        by_key = await models.bookings_by_key(connection, keys)
-        bookings = {*by_key.values(), *(booking for booking in also if booking)}
-        return cls(by_key, await models.users_by_booking(connection, bookings) if bookings else {})
+        return cls(*await models.bookings_known(connection, keys, also=(each for each in also if each)))
 
     def of(self, payment: Payment, state: PaymentState) -> str | None:
         """Return the payment's booking: as decided by hand, else what the best of its keys names, of those known."""

@@ -107,7 +107,7 @@ class Examined:
 
 
 def examine(stored: Stored, expected: Expected) -> Examined:
-    """Decide what is to become of a stored event; never raises for what is in it."""
+    """Decide what is to become of a stored event; raises ``RecursionError`` where it is nested too deeply."""
     envelope: Mapping[str, Any] = json.loads(stored.body)  # accepted only as a JSON object
     if stored.type not in HANDLED or envelope.get("object") == _THIN:
         return Examined(stored=stored, state=State.IGNORED, envelope=envelope)

@@ -23,6 +23,12 @@ PATHS: Mapping[str, str] = {
     "dispute": "disputes",
     "checkout_session": "checkout/sessions",
 }
+# A charge in an event names its balance transaction only; its fee is told when that is shown in full.
+# https://docs.stripe.com/api/expanding_objects
+_SHOWN_IN_FULL: Mapping[str, Mapping[str, object]] = {
+    "charge": {"expand": ["balance_transaction"]},
+    "charges": {"expand": ["data.balance_transaction"]},
+}
 
 _DUE = text(
     """
@@ -51,7 +57,7 @@ class ObjectReader:
         """Walk a list from the newest object to the oldest."""
         cursor: dict[str, object] = {}
         while True:
-            answer = await self.api.get(f"/v1/{path}", limit=_PAGE, **params, **cursor)
+            answer = await self.api.get(f"/v1/{path}", limit=_PAGE, **_SHOWN_IN_FULL.get(path, {}), **params, **cursor)
             items = [item for item in answer.data.get("data") or [] if isinstance(item, Mapping)]
             yield items, answer.requested_at
             if not items or answer.data.get("has_more") is not True:
@@ -61,7 +67,7 @@ class ObjectReader:
     async def one(self, kind: str, id_: str) -> tuple[Items, datetime]:
         """Return one object; none when Stripe does not know it."""
         try:
-            answer = await self.api.get(f"/v1/{PATHS[kind]}/{id_}")
+            answer = await self.api.get(f"/v1/{PATHS[kind]}/{id_}", **_SHOWN_IN_FULL.get(kind, {}))
         except StripeRefused as refused:
             if refused.status != 404:
                 raise

@@ -32,7 +32,15 @@ _CONDITIONS: Mapping[str, str] = {
     "created_from": "p.created_at >= :created_from",
     "created_to": "p.created_at < :created_to",
     "booking_id": "p.booking_id = :booking_id",
-    "user_id": "p.user_id = :user_id",
+    # Theirs and those of everybody who counts as them; UNION ends at a circle.
+    "user_id": """p.user_id IN (
+        WITH RECURSIVE counted AS (
+            SELECT CAST(:user_id AS text) AS user_id
+            UNION
+            SELECT m.user_id FROM user_merge m JOIN counted c ON m.merged_into = c.user_id
+        )
+        SELECT user_id FROM counted
+    )""",
     "unmatched": "p.booking_id IS NULL AND p.status <> 'created' AND :unmatched",
     "text": """(
         p.id::text = :text OR p.stripe_payment_intent_id = :text OR p.stripe_charge_id = :text

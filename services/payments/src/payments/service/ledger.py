@@ -53,12 +53,11 @@ class Ledger:
     async def load(cls, connection: AsyncConnection, shown: Sequence[Shown]) -> "Ledger":
         """Lock everything these objects may touch, and read it, in the order ``models`` prescribes."""
         items = [each.version.object for each in shown]
-        await models.share_matching(connection)
-        objects = await models.lock_objects(connection, _names(items))
-        payments = await models.lock_payments(connection, _payments(items, objects.values()))
-        charges = [item.id for item in items if isinstance(item, Charge)]
+        objects, new = await models.lock_objects(connection, _names(items))
+        payments, unheard_of = await models.lock_payments(connection, _payments(items, objects.values()))
         contents = await _contents(connection, shown, objects)
-        for row in await models.objects_of(connection, payments, waiting_for=charges):
+        charges = [item.id for item in items if isinstance(item, Charge) and item.id not in new]
+        for row in await models.objects_of(connection, payments.keys() - unheard_of, waiting_for=charges):
             objects.setdefault(row.id, row)
         by_hand = [payment.booking_id for payment in payments.values() if payment.matched_by_hand]
         bookings = await Bookings.load(connection, _keys(items, objects.values()), also=by_hand)

@@ -26,6 +26,8 @@ async def match_bookings(
         return []
     await models.own_matching(connection)
     payments = await models.lock_payments_concerned(connection, keys=new_keys, bookings=new_links)
+    if not payments:
+        return []
     keys = [key for payment in payments if payment.state for key in payment.state.booking_keys]
     known = await Bookings.load(connection, keys, also=[payment.booking_id for payment in payments])
     changed = []

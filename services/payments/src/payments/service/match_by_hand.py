@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from payments import models
 from payments.errors import NoSuchBooking, NoSuchPayment
 from payments.models import Payment
-from payments.service.announce import Cause, change
+from payments.service.announce import Bookings, Cause, change
 from shared import event_log
 
 _MARK = text("UPDATE payment SET matched_by_hand = true WHERE id = :id")
@@ -27,11 +27,11 @@ async def match_by_hand(engine: AsyncEngine, source: str, payment_id: UUID, *, b
     async with engine.begin() as connection:
         await models.share_matching(connection)
         payment = await _locked(connection, payment_id)
-        booking_id = (await models.bookings_by_key(connection, [booking])).get(booking)
-        if booking_id is None:
+        known = await Bookings.load(connection, [booking])
+        if booking not in known.by_key:
             raise NoSuchBooking(booking)
-        await _decide(connection, source, payment, booking_id=booking_id, by=by)
-    return booking_id
+        await _decide(connection, source, payment, known, booking_id=known.by_key[booking], by=by)
+    return known.by_key[booking]
 
 
 async def unmatch_by_hand(engine: AsyncEngine, source: str, payment_id: UUID, *, by: str) -> None:
@@ -41,24 +41,24 @@ async def unmatch_by_hand(engine: AsyncEngine, source: str, payment_id: UUID, *,
     """
     async with engine.begin() as connection:
         await models.share_matching(connection)
-        await _decide(connection, source, await _locked(connection, payment_id), booking_id=None, by=by)
+        await _decide(connection, source, await _locked(connection, payment_id), Bookings(), booking_id=None, by=by)
 
 
 async def _locked(connection: AsyncConnection, payment_id: UUID) -> Payment:
-    payment = (await models.lock_payments(connection, [payment_id]))[payment_id]
+    payment = await models.lock_payment(connection, payment_id)
     if payment.state is None:
         raise NoSuchPayment(payment_id)
     return payment
 
 
 async def _decide(
-    connection: AsyncConnection, source: str, payment: Payment, *, booking_id: str | None, by: str
+    connection: AsyncConnection, source: str, payment: Payment, known: Bookings, *, booking_id: str | None, by: str
 ) -> None:
     """Saying again what holds already changes nothing and leaves no second audit row."""
     if payment.state is None or (payment.matched_by_hand and payment.booking_id == booking_id):
         return
     cause = Cause(payment.changed_at or payment.state.created_at)  # being matched is no event of its own
-    user_id = (await models.users_by_booking(connection, [booking_id] if booking_id else [])).get(booking_id or "")
+    user_id = known.user_of(booking_id)
     changed, news = change(payment, payment.state, booking_id=booking_id, user_id=user_id, cause=cause)
     await models.save_payments(connection, [changed])
     await connection.execute(_MARK, {"id": payment.id})

@@ -17,7 +17,8 @@ _LIST = text(
 _SHOW = text("SELECT * FROM stripe_event WHERE id = :id")
 _DELIVERIES = text(
     """
-    SELECT id, received_at, source, headers, octet_length(body) AS bytes, encode(sha256, 'hex') AS sha256
+    SELECT id, received_at, source, headers, octet_length(body) AS bytes, encode(sha256, 'hex') AS sha256, redacted_at,
+           encode(original_sha256, 'hex') AS original_sha256
     FROM stripe_delivery WHERE event_id = :id ORDER BY id
     """
 )

@@ -22,7 +22,7 @@ from shared.database import is_transient
 
 log = structlog.get_logger(__name__)
 
-GROUP = 100  # a group is computed between two awaits, and requests wait for it meanwhile
+GROUP = 200  # a group is computed between two awaits, and requests wait for it meanwhile
 _BACKOFF_SECONDS = (10, 60, 600, 3600)
 _LONGEST_ERROR = 2_000
 
@@ -99,8 +99,8 @@ class EventProcessor:
         async with self._engine.begin() as connection:
             claimed = await connection.execute(_CLAIM, {"only": only, "limit": limit})
             stored = [Stored(**row) for row in claimed.mappings()]
-            examined = [examine(each, self._expected) for each in stored]
             try:
+                examined = [examine(each, self._expected) for each in stored]
                 await self._apply(connection, examined)
                 await self._decide(connection, examined)
             except Exception as error:

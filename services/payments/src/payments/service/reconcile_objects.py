@@ -21,20 +21,23 @@ LISTS = ("payment_intents", "charges", "refunds", "disputes", "checkout/sessions
 _MAY_STILL_FAIL = timedelta(days=35)
 
 # What is not final here. A cart nobody went on with, a lapsed authorisation and a refund that arrived long ago would
-# be read for ever, so those count only for some time; money under way always does.
+# be read for ever, so those count only for some time; money under way always does. A captured charge is not final
+# before its fee is known.
 _NOT_FINAL = text(
     """
     SELECT id, kind FROM (
         SELECT id, kept #>> '{newest,object,kind}' AS kind, kept #>> '{newest,object,status}' AS status,
                kept #>> '{newest,object,captured}' AS captured,
                kept #>> '{newest,object,payment_status}' AS payment_status,
+               coalesce(kept #>> '{newest,object,fee}', kept #>> '{sources,fee,seen}') IS NOT NULL AS fee_known,
                CAST(kept #>> '{newest,object,created}' AS bigint) >= :recent AS recent
         FROM stripe_object WHERE kept IS NOT NULL
     ) o
     WHERE CASE kind
         WHEN 'payment_intent' THEN status IN ('requires_action', 'processing', 'requires_capture')
             OR (recent AND status IN ('requires_payment_method', 'requires_confirmation'))
-        WHEN 'charge' THEN status = 'pending' OR (recent AND status = 'succeeded' AND captured = 'false')
+        WHEN 'charge' THEN status = 'pending'
+            OR (recent AND status = 'succeeded' AND (captured = 'false' OR NOT fee_known))
         WHEN 'refund' THEN status IN ('pending', 'requires_action') OR (recent AND status = 'succeeded')
         WHEN 'dispute' THEN status NOT IN ('won', 'lost', 'warning_closed', 'prevented')
         ELSE status = 'open' OR (recent AND payment_status = 'unpaid')

@@ -25,7 +25,7 @@ _STORE = text(
     """
     WITH delivery AS (
         SELECT * FROM unnest(
-            CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:times AS timestamptz[]), CAST(:headers AS json[]),
+            CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:times AS timestamptz[]), CAST(:headers AS text[]),
             CAST(:bodies AS bytea[]), CAST(:traceparents AS text[])
         ) WITH ORDINALITY AS d (event_id, type, received_at, headers, body, traceparent, position)
     ), event AS (
@@ -34,7 +34,7 @@ _STORE = text(
         ON CONFLICT (id) DO NOTHING
     )
     INSERT INTO stripe_delivery (event_id, received_at, headers, body, source)
-    SELECT event_id, received_at, headers, body, :source FROM delivery ORDER BY position
+    SELECT event_id, received_at, CAST(headers AS json), body, :source FROM delivery ORDER BY position
     """
 )
 

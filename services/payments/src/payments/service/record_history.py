@@ -71,7 +71,7 @@ async def record_history(connection: AsyncConnection, told: Sequence[tuple[Event
     if not concerned:
         return []
     await models.own_matching(connection)
-    payments = await models.lock_payments(connection, concerned)
+    payments, _ = await models.lock_payments(connection, concerned)
     evidence = await evidence_of(connection, payments)
     stripe = await _told_by_stripe(connection, payments)
     bookings = await Bookings.load(

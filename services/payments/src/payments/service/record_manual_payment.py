@@ -76,7 +76,7 @@ class CashDesk:
         columns = _columns(paid)
         async with self.engine.begin() as connection:
             await models.share_matching(connection)
-            payment = (await models.lock_payments(connection, [id_]))[id_]
+            payment = await models.lock_payment(connection, id_)
             if not (await connection.execute(_INSERT, {"id": id_, **columns})).rowcount:
                 if dict((await connection.execute(_FIND, {"id": id_})).mappings().one()) != columns:
                     raise KeyReused
@@ -88,7 +88,7 @@ class CashDesk:
         """Take a manual payment back; ``False`` when it was before. Raises ``NoSuchPayment`` or ``NotManual``."""
         async with self.engine.begin() as connection:
             await models.share_matching(connection)
-            payment = (await models.lock_payments(connection, [id_]))[id_]
+            payment = await models.lock_payment(connection, id_)
             if payment.state is None:
                 raise NoSuchPayment(id_)
             if (await connection.execute(_FIND, {"id": id_})).one_or_none() is None:

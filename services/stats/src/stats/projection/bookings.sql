@@ -1,5 +1,6 @@
 -- Bookings and links of the slice become facts, and what they add to their users' totals is moved by the
 -- difference. A fact holds two parts, each guarded by its own sequence: the booking, and the link to its user.
+-- Of two events of one sequence, which no sound producer sends, the first in the journal holds, in any slice.
 -- Every part of the statement reads the tables as they were when it began, and the apply lock keeps others out: so rows
 -- found by the join may be updated by their place, and rows not found inserted, without asking again.
 WITH booking AS (
@@ -11,7 +12,7 @@ WITH booking AS (
       AND (xid, seq) <= (CAST(CAST(:to_xid AS text) AS xid8), CAST(:to_seq AS bigint))
       AND fault IS NULL
       AND type IN ('booking.created', 'booking.updated', 'booking.deleted')
-    ORDER BY subject, sequence DESC
+    ORDER BY subject, sequence DESC, xid, seq
 ), link AS (
     SELECT DISTINCT ON (subject) subject AS booking_id, sequence AS link_sequence, user_id
     FROM journal
@@ -19,7 +20,7 @@ WITH booking AS (
       AND (xid, seq) <= (CAST(CAST(:to_xid AS text) AS xid8), CAST(:to_seq AS bigint))
       AND fault IS NULL
       AND type = 'user.booking_linked'
-    ORDER BY subject, sequence DESC
+    ORDER BY subject, sequence DESC, xid, seq
 ), incoming AS (
     SELECT booking_id, coalesce(sequence, 0) AS sequence, coalesce(present, false) AS present, amount, currency,
            created_at, coalesce(link_sequence, 0) AS link_sequence, user_id

@@ -6,7 +6,7 @@ WITH incoming AS MATERIALIZED (
     WHERE (xid, seq) > (CAST(CAST(:after_xid AS text) AS xid8), CAST(:after_seq AS bigint))
       AND (xid, seq) <= (CAST(CAST(:to_xid AS text) AS xid8), CAST(:to_seq AS bigint))
       AND fault IS NULL AND type IN ('user.merged', 'user.unmerged')
-    ORDER BY subject, sequence DESC
+    ORDER BY subject, sequence DESC, xid, seq
 ), told AS (
     SELECT user_id, sequence, merged_into FROM incoming
     UNION ALL

@@ -9,7 +9,7 @@ WITH incoming AS (
       AND fault IS NULL
       AND type IN ('payment.pending', 'payment.succeeded', 'payment.failed', 'payment.canceled',
                    'payment.refunded', 'payment.disputed')
-    ORDER BY subject, sequence DESC
+    ORDER BY subject, sequence DESC, xid, seq
 ), merged AS MATERIALIZED (
     SELECT i.*, f.user_id, p.ctid AS place, p.user_id AS old_user_id, p.currency AS old_currency,
            p.received AS old_received, p.refunded AS old_refunded, p.disputed AS old_disputed

@@ -1,12 +1,13 @@
 """After a switch: say ``user_totals.changed`` for the users whose totals differ from what was announced, once each."""
 
+from collections.abc import Callable, Collection
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import event_log
-from stats import projector
+from stats import projector, totals
 
 PAGE = 200
 
@@ -31,14 +32,14 @@ _ADD = text(
 _WAITING = text("SELECT EXISTS (SELECT FROM to_announce t JOIN generation g USING (schema) WHERE g.live)")
 
 
-async def look_at(connection: AsyncConnection, schema: str, users: set[UUID]) -> None:
+async def look_at(connection: AsyncConnection, schema: str, users: Collection[UUID]) -> None:
     """Note users to be looked at once ``schema`` is live."""
     if users:
         await connection.execute(_ADD, {"schema": schema, "users": sorted(users)})
 
 
-async def announce_changes(engine: AsyncEngine, source: str) -> int:
-    """Work off the list in short transactions and return how many events were recorded.
+async def announce_changes(engine: AsyncEngine, source: str, *, say: Callable[[str], None] = lambda _: None) -> int:
+    """Work off the list in short transactions and return how many events were recorded, saying so on the way.
 
     Striking off and recording commit together: no event is doubled or missing, whoever dies. Several may run.
     """
@@ -47,9 +48,10 @@ async def announce_changes(engine: AsyncEngine, source: str) -> int:
         async with engine.begin() as connection:
             await projector.enter_live(connection)
             users = set((await connection.execute(_TAKE, {"page": PAGE})).scalars())
-            changed = await projector.announce(connection, users)
+            changed = await totals.announce(connection, users)
             await event_log.append(connection, source, [row.event() for row in changed], bulk=True)
         announced += len(changed)
+        say(f"{announced:,} users told")
         if len(users) < PAGE:  # the rest, if any, is in another process's hands
             break
     return announced

@@ -7,25 +7,24 @@ because they end before the oldest transaction that may still write.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from time import perf_counter
-from uuid import UUID
 
 import sqlalchemy.exc
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.database import is_transient
+from shared.database import sqlstate
 from stats import projector
 from stats.projector import Position, Window
-from stats.service import compare, generations, runs
+from stats.service import generations, runs
 from stats.service.announce import look_at
 from stats.service.runs import Run
 
 _SLICE = 2_000
-_MOST_UNDER_LOCK = 200
-_MOST_RECHECKED = 100
+_FEW, _MANY = 200, 1_000
 _PAUSE_SECONDS = 0.05
 _END = Position("18446744073709551615", projector.LAST_SEQ)
 
@@ -40,8 +39,8 @@ _SLICE_END = text(
 )
 _LEFT = text(
     """
-    SELECT count(*) FROM (
-        SELECT FROM public.journal WHERE (xid, seq) > (CAST(CAST(:xid AS text) AS xid8), :seq) LIMIT :most
+    SELECT count(*) AS events, coalesce(array_agg(DISTINCT type), '{}') AS types FROM (
+        SELECT type FROM public.journal WHERE (xid, seq) > (CAST(CAST(:xid AS text) AS xid8), :seq) LIMIT :most
     ) AS row
     """
 )
@@ -52,7 +51,16 @@ _LATE = text(
     JOIN public.journal j ON j.xid = under_way WHERE g.schema = :schema
     """
 )
-_LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '200ms'")
+# Waiting for the disk would be waiting under the lock. Should the server die now, the switch is undone altogether: any
+# live group committed after it takes it to the disk with itself.
+_BRIEFLY = text("SELECT set_config('lock_timeout', '200ms', true), set_config('synchronous_commit', 'off', true)")
+
+
+# The lock on applies was not free for long enough, or we were chosen to end a deadlock.
+_TAKEN = ("55P03", "40P01")
+
+# Said while a switch cannot be made yet.
+WAITING = "live events come fast, or an older transaction still writes (`fence` in `stats status`)"
 
 
 class _TooMuchLeft(Exception):
@@ -60,11 +68,15 @@ class _TooMuchLeft(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
-    """How the last step went. ``milliseconds``: how long live applies were locked out."""
+class Ending:
+    """What is noted of a rebuild when its generation goes live."""
 
+    run: Run
     differences: int
-    milliseconds: float
+
+
+async def _nothing() -> None:
+    return None
 
 
 @dataclass(slots=True)
@@ -74,7 +86,7 @@ class CatchUp:
     engine: AsyncEngine
     schema: str
     retired: bool = False
-    touched: set[UUID] = field(default_factory=set)
+    say: Callable[[str], None] = lambda _: None
 
     async def follow(self) -> None:
         """Apply fenced slices until the fence is reached."""
@@ -94,60 +106,63 @@ class CatchUp:
             touched = await projector.apply(connection, Window(start, end))
             await look_at(connection, self.schema, touched)
             await generations.move_cursor(connection, self.schema, end)
-        self.touched |= touched
         return row is not None
 
-    async def settle(
-        self, run: Run | None, candidates: Collection[UUID], *, make_live: bool, heed: Callable[[], Awaitable[None]]
-    ) -> Switch:
-        """Lock applies out for a moment, apply what is left, look at the candidates again, and switch if told so.
+    @asynccontextmanager
+    async def at_one_moment(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction to read in, in which this generation and the live one have seen the very same events.
 
-        Tried again while the lock is taken, or while too much is left for a moment; ``heed`` may end that.
+        It sees one snapshot, and what is not applied here of the journal in that snapshot is applied in it alone: it
+        ends with a rollback. Live events go on.
         """
+        async with self.engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            await projector.enter_few(connection, self.schema)
+            await projector.apply(connection, Window(await generations.cursor(connection, self.schema), _END))
+            yield connection
+            await connection.rollback()
+
+    async def switch(self, ending: Ending | None, *, heed: Callable[[], Awaitable[None]] = _nothing) -> float:
+        """Lock applies out for a moment, apply what is left, make the generation live, and note how its rebuild ended.
+
+        Returns how long applies were locked out, in milliseconds. Tried again while the lock is taken, or while too
+        much is left for a moment; ``heed`` may end that. What is too much grows from try to try, because live groups
+        that follow on each other always leave one.
+        """
+        most = _FEW
         async with self.engine.connect() as connection:
             while True:
                 await self._follow(connection)
                 try:
-                    return await self._settle(connection, run, candidates, make_live=make_live)
+                    return await self._switch(connection, ending, most)
                 except _TooMuchLeft:
-                    await asyncio.sleep(_PAUSE_SECONDS)
+                    most = min(2 * most, _MANY)
                 except sqlalchemy.exc.DBAPIError as error:
-                    if not is_transient(error) or error.connection_invalidated:
+                    if sqlstate(error) not in _TAKEN:
                         raise
-                    await asyncio.sleep(_PAUSE_SECONDS)
                 await heed()
+                self.say(WAITING)
+                await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _settle(
-        self, connection: AsyncConnection, run: Run | None, candidates: Collection[UUID], *, make_live: bool
-    ) -> Switch:
+    async def _switch(self, connection: AsyncConnection, ending: Ending | None, most: int) -> float:
         async with connection.begin():
             await projector.enter_few(connection, self.schema)
             start = await generations.cursor(connection, self.schema)
-            await connection.execute(_LOCK_TIMEOUT)
+            await connection.execute(_BRIEFLY)
             await projector.lock_applies(connection)
             locked = perf_counter()
-            await self._apply_rest(connection, start)
-            live = await generations.live(connection)
-            differences = await self._recheck(connection, run, candidates, live) if run else 0
-            if make_live:
-                await generations.make_live(connection, self.schema)
-            milliseconds = (perf_counter() - locked) * 1000
-            if run and make_live:
-                await runs.finish(connection, run, "done", differences=differences, switch_ms=milliseconds)
-        return Switch(differences, (perf_counter() - locked) * 1000)
+            await self._apply_rest(connection, start, most)
+            await generations.make_live(connection, self.schema)
+            if ending:
+                milliseconds = (perf_counter() - locked) * 1000
+                await runs.finish_live(connection, ending.run, differences=ending.differences, switch_ms=milliseconds)
+        return (perf_counter() - locked) * 1000
 
-    async def _apply_rest(self, connection: AsyncConnection, start: Position) -> None:
-        left = await connection.execute(_LEFT, {"xid": start.xid, "seq": start.seq, "most": _MOST_UNDER_LOCK + 1})
-        if left.scalar_one() > _MOST_UNDER_LOCK:
+    async def _apply_rest(self, connection: AsyncConnection, start: Position, most: int) -> None:
+        left = (await connection.execute(_LEFT, {"xid": start.xid, "seq": start.seq, "most": most + 1})).one()
+        if left.events > most:
             raise _TooMuchLeft
-        touched = await projector.apply(connection, Window(start, _END))
+        touched = await projector.apply(connection, Window(start, _END), types=left.types)
         for xid in (await connection.execute(_LATE, {"schema": self.schema})).scalars() if self.retired else ():
             touched |= await projector.apply(connection, Window.of_transaction(xid))
         await look_at(connection, self.schema, touched)
-
-    async def _recheck(self, connection: AsyncConnection, run: Run, candidates: Collection[UUID], live: str) -> int:
-        """Now both generations have seen the same events: what was different only in time falls away."""
-        if not candidates or len(candidates) > _MOST_RECHECKED:
-            return len(candidates)
-        users = sorted(candidates)
-        return await compare.record(connection, run.id, live=live, rebuilt=self.schema, users=users)

@@ -2,16 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from stats.projector import enter_few, enter_many, totals_of
+from stats.projector import enter_few, enter_many
+from stats.service import generations
+from stats.totals import totals_of
 
-KEPT_DIFFERENCES = 10_000
+MOST_SHOWN = 10_000
+# What tells bookings and activity apart without listing them.
+FINGERPRINTS = ("bookings", "activity")
 _PAGE = 500
 
 # Fingerprints do not depend on the order rows are met in.
@@ -48,12 +53,20 @@ _KEEP = text(
     INSERT INTO rebuild_difference (rebuild_id, user_id, live, rebuilt)
     SELECT :id, d.* FROM unnest(CAST(:users AS uuid[]), CAST(CAST(:live AS text[]) AS jsonb[]),
                                 CAST(CAST(:rebuilt AS text[]) AS jsonb[])) AS d (user_id, live, rebuilt)
-    ON CONFLICT (rebuild_id, user_id) DO UPDATE SET live = excluded.live, rebuilt = excluded.rebuilt
     """
 )
 _FORGET = text("DELETE FROM rebuild_difference WHERE rebuild_id = :id")
 
 Described = dict[str, Any]
+Differences = dict[UUID, tuple[Described, Described]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Who differs, with what live and rebuilt statistics say; and how many there are, shown or not."""
+
+    shown: Differences
+    count: int
 
 
 async def differing_users(engine: AsyncEngine, one: str, other: str) -> set[UUID]:
@@ -81,41 +94,43 @@ async def describe(connection: AsyncConnection, schema: str, users: Collection[U
     return {row["user_id"]: {**totals[row["user_id"]], **row} for row in prints}
 
 
-async def differences(
-    connection: AsyncConnection, one: str, other: str, users: Collection[UUID]
-) -> dict[UUID, tuple[Described, Described]]:
+async def describe_person(connection: AsyncConnection, schema: str, user: UUID) -> Described:
+    """Return what a generation says of whom a user counts as."""
+    canonical = (await describe(connection, schema, {user}))[user]["canonical"]
+    return (await describe(connection, schema, {canonical}))[canonical]
+
+
+async def differences(connection: AsyncConnection, one: str, other: str, users: Collection[UUID]) -> Differences:
     """Return those of these users that differ, with what both generations say."""
     left = await describe(connection, one, users)
     right = await describe(connection, other, users)
     return {user: (left[user], right[user]) for user in users if left[user] != right[user]}
 
 
-async def keep(connection: AsyncConnection, rebuild_id: int, found: Mapping[UUID, tuple[Described, Described]]) -> None:
-    """Record differences for the operator."""
-    users = list(found)
-    await connection.execute(
-        _KEEP,
-        {
-            "id": rebuild_id,
-            "users": users,
-            "live": [_json(found[user][0]) for user in users],
-            "rebuilt": [_json(found[user][1]) for user in users],
-        },
-    )
-
-
-async def record(
-    connection: AsyncConnection, rebuild_id: int, *, live: str, rebuilt: str, users: Sequence[UUID]
-) -> int:
-    """Record what differs, anew; return how many. The first ten thousand are kept with both sides."""
+async def keep(connection: AsyncConnection, rebuild_id: int, shown: Differences) -> None:
+    """Record differences for the operator, instead of what was recorded before."""
     await connection.execute(_FORGET, {"id": rebuild_id})
-    count = 0
-    shown = users[:KEPT_DIFFERENCES]
-    for start in range(0, len(shown), _PAGE):
-        found = await differences(connection, live, rebuilt, shown[start : start + _PAGE])
-        await keep(connection, rebuild_id, found)
-        count += len(found)
-    return count + len(users) - len(shown)
+    values = {
+        "id": rebuild_id,
+        "users": list(shown),
+        "live": [_json(live) for live, _ in shown.values()],
+        "rebuilt": [_json(rebuilt) for _, rebuilt in shown.values()],
+    }
+    await connection.execute(_KEEP, values)
+
+
+async def confirm(connection: AsyncConnection, rebuilt: str, users: Collection[UUID]) -> Found:
+    """Look at candidates one by one: who differs from the live generation in this transaction.
+
+    The first ten thousand are looked at; the rest is taken to differ.
+    """
+    live = await generations.live(connection)
+    ordered = sorted(users)
+    shown: Differences = {}
+    for start in range(0, min(len(ordered), MOST_SHOWN), _PAGE):
+        page = ordered[start : min(start + _PAGE, MOST_SHOWN)]
+        shown |= await differences(connection, live, rebuilt, page)
+    return Found(shown, len(shown) + max(0, len(ordered) - MOST_SHOWN))
 
 
 def _json(described: Described) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from stats.errors import NoGeneration
+from stats.errors import NoGeneration, RebuildRunning
 from stats.projector import Position, sql
 
 _NEXT = text("SELECT 'generation_' || nextval('generation_number')")
@@ -15,7 +15,10 @@ _LIVE = text("SELECT schema FROM generation WHERE live")
 _RETIRED = text(
     "SELECT schema FROM generation WHERE retired_at IS NOT NULL AND NOT live ORDER BY retired_at DESC LIMIT 1"
 )
-_CURSOR = text("SELECT CAST(cursor_xid AS text), cursor_seq FROM generation WHERE schema = :schema")
+# Locked until the slice is applied and noted: a second process, should there ever be one, applies the slice after it.
+_CURSOR = text(
+    "SELECT CAST(cursor_xid AS text), cursor_seq FROM generation WHERE schema = :schema AND NOT live FOR UPDATE"
+)
 _MOVE = text(
     """
     UPDATE generation SET cursor_xid = CAST(CAST(:xid AS text) AS xid8), cursor_seq = :seq WHERE schema = :schema
@@ -25,7 +28,8 @@ _MOVE = text(
 # generation has applied, and what it does not show can be found again by it.
 _RETIRE = text("UPDATE generation SET live = false, retired_at = now(), position = pg_current_snapshot() WHERE live")
 _ENTHRONE = text("UPDATE generation SET live = true, live_since = now(), retired_at = NULL WHERE schema = :schema")
-_FORGET = text("DELETE FROM generation WHERE schema = :schema AND NOT live")
+_FORGET = text("DELETE FROM generation WHERE schema = :schema AND NOT live RETURNING schema")
+_OTHERS = text("SELECT schema FROM generation WHERE NOT live")
 _STRIKE = text("DELETE FROM to_announce WHERE schema = :schema")
 # Readers that found a generation live may still be in it for a moment.
 _DROPPABLE = text(
@@ -56,9 +60,15 @@ def indexes() -> Sequence[Index]:
     return [Index(statement.split(" ON ")[1].split()[0], statement) for statement in script("indexes")]
 
 
+async def next_name(connection: AsyncConnection) -> str:
+    """Return a schema's name nobody has."""
+    name: str = (await connection.execute(_NEXT)).scalar_one()
+    return name
+
+
 async def create(connection: AsyncConnection) -> str:
     """Make an empty generation without indexes and return its schema; the caller commits."""
-    schema: str = (await connection.execute(_NEXT)).scalar_one()
+    schema = await next_name(connection)
     await create_tables(connection, schema)
     await connection.execute(_ADD, {"schema": schema})
     return schema
@@ -74,15 +84,26 @@ async def create_tables(connection: AsyncConnection, schema: str) -> None:
 
 
 async def drop(connection: AsyncConnection, schema: str) -> None:
-    """Remove a generation that is not live."""
-    await connection.execute(_FORGET, {"schema": schema})
-    await connection.execute(_STRIKE, {"schema": schema})
-    await connection.execute(text(f"DROP SCHEMA IF EXISTS {schema} CASCADE"))
+    """Remove a generation; the live one, or one that is gone already, is left alone."""
+    if (await connection.execute(_FORGET, {"schema": schema})).one_or_none():
+        await connection.execute(_STRIKE, {"schema": schema})
+        await connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+
+
+async def drop_all_but_live(connection: AsyncConnection) -> None:
+    """Remove every other generation, whether somebody needs it or not."""
+    for schema in await others(connection):
+        await drop(connection, schema)
 
 
 async def droppable(connection: AsyncConnection) -> Sequence[str]:
     """Return the generations nobody reads or builds."""
     return (await connection.execute(_DROPPABLE)).scalars().all()
+
+
+async def others(connection: AsyncConnection) -> Sequence[str]:
+    """Return the generations that are not live."""
+    return (await connection.execute(_OTHERS)).scalars().all()
 
 
 async def live(connection: AsyncConnection) -> str:
@@ -100,8 +121,13 @@ async def last_retired(connection: AsyncConnection) -> str:
 
 
 async def cursor(connection: AsyncConnection, schema: str) -> Position:
-    """Return how far in the journal a generation that is not live has come."""
-    row = (await connection.execute(_CURSOR, {"schema": schema})).one()
+    """Return how far in the journal a generation that is not live has come, locked until this transaction ends.
+
+    Raises :class:`RebuildRunning` if somebody else has made it live or removed it.
+    """
+    row = (await connection.execute(_CURSOR, {"schema": schema})).one_or_none()
+    if row is None:
+        raise RebuildRunning(f"{schema} went live, or away, by another process's hand; see `stats status`")
     return Position(row[0], row[1])
 
 

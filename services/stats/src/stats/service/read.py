@@ -9,7 +9,8 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.contracts import UserTotalsSnapshot
-from stats.projector import enter_reading, snapshot_of, totals_of
+from stats.projector import enter_reading
+from stats.totals import snapshot_of, totals_of
 
 # Each member of the person is read from its own end of the index, newest first, no further than the page needs.
 # What a line says beside its time stands in the journal, found by the id that also names the partition.

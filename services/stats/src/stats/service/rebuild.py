@@ -4,34 +4,25 @@ Everything up to the switch happens in a schema nobody reads, in short-lived tra
 So a rebuild may be killed, paused or cancelled at any moment, and going on is the same as never having stopped.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from time import monotonic
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from stats import projector
-from stats.errors import RebuildRunning
-from stats.service import compare, generations, runs
+from stats.errors import Cancelled, RebuildRunning
+from stats.service import compare, generations, runs, slices
 from stats.service.announce import announce_changes, look_at
-from stats.service.catch_up import CatchUp
+from stats.service.bulk import Bulk, Progress
+from stats.service.catch_up import CatchUp, Ending
+from stats.service.lock import holding_lock
 from stats.service.runs import Run
 
-# A large slice touches each user's sums once instead of again and again; what it needs beyond `work_mem` goes to
-# temporary files. It bounds how long one transaction lasts (some seconds), not memory.
+# Each slice is joined with all facts so far and touches its users' sums anew, so few large ones are faster. What one
+# needs beyond `work_mem` goes to temporary files: it costs no memory, but some ten seconds until a pause is heard.
 SLICE = 3_000_000
-_LOOK_SECONDS = 0.5
-
-_TABLES = {"facts": (), "payments": ("booking_fact", "payment_fact", "currency_totals"), "activity": ("activity",)}
-_STATEMENTS = {"facts": ("bookings", "merges"), "payments": ("payments",), "activity": ("activity",)}
-
-
-class Cancelled(Exception):
-    """An operator wished it so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +40,23 @@ class Order:
     slice: int = SLICE
 
 
-@dataclass(slots=True)
-class Progress:
-    """How far it is, for whoever shows it. ``done`` and ``total`` count each event once per pass."""
-
-    phase: str = "bulk"
-    done: int = 0
-    total: int = 0
-    resumed: bool = False
-    note: str = ""
-    began: float = field(default_factory=monotonic)
-
-
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it. ``differences`` is the number of users whose statistics differ from the live ones."""
+    """What came of it.
+
+    ``differences``: how many users' statistics differ from the live ones. ``switch_ms``: how long live events waited at
+    the switch; ``None`` when there was none.
+    """
 
     run: Run
     differences: int
-    switched: bool
-    announced: int = 0
     switch_ms: float | None = None
+    announced: int = 0
     described: Mapping[str, object] | None = None
+
+    @property
+    def switched(self) -> bool:
+        return self.switch_ms is not None
 
 
 @dataclass(slots=True)
@@ -80,7 +66,6 @@ class Rebuild:
     engine: AsyncEngine
     source: str
     progress: Progress = field(default_factory=Progress)
-    after_switch: Callable[[], None] = lambda: None
 
     async def __call__(self, order: Order) -> Outcome:
         """Begin, or go on with the one that was interrupted, and bring it to its end.
@@ -88,11 +73,14 @@ class Rebuild:
         Raises :class:`RebuildRunning` if somebody else is at it or an unfinished one was for something else, and
         :class:`Cancelled` when that was wished; then nothing of it is left.
         """
-        async with runs.holding_lock(self.engine):
+        async with holding_lock(self.engine):
             run = await self._begin_or_resume(order)
+            bulk = Bulk(self.engine, run, self.progress)
             try:
-                await self._bulk(run)
-                return await self._finish(run, order)
+                await bulk()
+                if run.as_of:
+                    return await self._report(run, order.user)
+                return await self._finish(run, bulk)
             except Cancelled:
                 await remove(self.engine, run, state="cancelled")
                 raise
@@ -106,8 +94,13 @@ class Rebuild:
                     "command, or `stats rebuild cancel`"
                 )
             self.progress.resumed = run is not None
-            run = run or await self._begin(connection, order)
-        await self._remember(run)
+            if run:
+                await runs.resume(connection, run, rate=order.rate)
+            else:
+                self.progress.phase = "looking over the journal"
+                run = await self._begin(connection, order)
+            done, total = await slices.done_of_total(connection, run.id)
+        self.progress.phase, self.progress.done, self.progress.total = run.phase, done, total
         return run
 
     async def _begin(self, connection: AsyncConnection, order: Order) -> Run:
@@ -126,119 +119,54 @@ class Rebuild:
             view = f"CREATE VIEW {schema}.journal AS SELECT * FROM public.journal WHERE time <= '{moment}'"  # noqa: S608
             await connection.execute(text(view))
         size = min(order.slice, max(1000, order.rate)) if order.rate else order.slice
-        await runs.cut(connection, run, size)
+        await slices.cut(connection, run, size)
         return run
 
-    async def _remember(self, run: Run) -> None:
-        async with self.engine.connect() as connection:
-            row = await runs.last(connection)
-            assert row is not None  # noqa: S101 - it was just written
-            share = await runs.share_done(connection, row)
-        self.progress.phase = run.phase
-        self.progress.total = row["events"] * len(runs.PASSES)
-        self.progress.done = round(share * self.progress.total)
-
-    async def _bulk(self, run: Run) -> None:
-        """Facts first; then payments and activity, which only need to know whose a booking is, side by side."""
-        if run.phase != "bulk":
-            return
-        await self._pass(run, "facts")
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._pass(run, "payments"))
-            tasks.create_task(self._pass(run, "activity"))
-        async with self.engine.begin() as connection:
-            position = await runs.end_of_slices(connection, run)
-            await generations.move_cursor(connection, run.schema, position)
-            await runs.enter_phase(connection, run, "catching up")
-
-    async def _pass(self, run: Run, name: str) -> None:
-        started, done = monotonic(), 0
-        while True:
-            await self._heed(run, started, done)
-            async with self.engine.begin() as connection:
-                events = await self._slice(connection, run, name)
-            if events is None:
-                break
-            done += events
-            self.progress.done += events
-        for index in generations.indexes():
-            if index.table in _TABLES[name]:
-                await self._index(run, index)
-
-    async def _slice(self, connection: AsyncConnection, run: Run, name: str) -> int | None:
-        """Apply one slice and note it, in one transaction."""
-        await projector.enter_many(connection, run.schema)
-        slice_ = await runs.next_slice(connection, run, name)
-        if slice_ is None:
-            return None
-        await projector.apply(connection, slice_.window, statements=_STATEMENTS[name], report=False)
-        await runs.step(connection, run, name, slice_.events)
-        return slice_.events
-
-    async def _index(self, run: Run, index: generations.Index) -> None:
-        await self._heed(run, monotonic(), 0)
-        async with self.engine.begin() as connection:
-            await projector.enter_many(connection, run.schema)
-            await connection.execute(text(index.statement))
-            await connection.execute(text(f"ANALYZE {index.table}"))
-
-    async def _heed(self, run: Run, started: float, done: int) -> None:
-        """Between slices: cancel, pause, or wait as the rate asks. Three passes share the rate."""
-        while True:
-            async with self.engine.connect() as connection:
-                wish, rate = await runs.wishes(connection, run)
-            if wish == "cancel":
-                raise Cancelled(f"rebuild {run.id} was cancelled")
-            due = started + done / (rate * len(runs.PASSES)) if rate else started
-            if wish == "run" and monotonic() >= due:
-                self.progress.note = ""
-                return
-            self.progress.note = "paused" if wish == "pause" else "held to its rate"
-            await asyncio.sleep(min(_LOOK_SECONDS, max(0.01, due - monotonic())) if wish == "run" else _LOOK_SECONDS)
-
-    async def _finish(self, run: Run, order: Order) -> Outcome:
-        if run.purpose == "as-of":
-            return await self._report(run, order.user)
+    async def _finish(self, run: Run, bulk: Bulk) -> Outcome:
         self.progress.phase = "catching up"
-        catch_up = CatchUp(self.engine, run.schema)
+        catch_up = CatchUp(self.engine, run.schema, say=self.progress.say)
         await catch_up.follow()
         self.progress.phase = "comparing"
-        candidates = await self._compare(run)
+        differences = await self._compare(run, catch_up)
+        await bulk.heed()
+        if run.purpose != "switch":
+            await remove(self.engine, run, state="done", differences=differences)
+            return Outcome(run, differences)
         self.progress.phase = "switching"
-        await self._heed(run, monotonic(), 0)
-        switch = await catch_up.settle(
-            run, candidates, make_live=run.purpose == "switch", heed=lambda: self._heed(run, monotonic(), 0)
-        )
-        announced = 0
-        if run.purpose == "switch":
-            self.progress.phase = "announcing"
-            announced = await announce_changes(self.engine, self.source)
-            self.after_switch()
-        else:
-            await remove(self.engine, run, state="done", differences=switch.differences)
-        return Outcome(run, switch.differences, run.purpose == "switch", announced, switch.milliseconds)
+        milliseconds = await catch_up.switch(Ending(run, differences), heed=bulk.heed)
+        self.progress.phase = "announcing"
+        announced = await announce_changes(self.engine, self.source, say=self.progress.say)
+        return Outcome(run, differences, milliseconds, announced)
 
-    async def _compare(self, run: Run) -> set[UUID]:
-        """Find who differs, note them to be looked at after the switch, and record both sides."""
+    async def _compare(self, run: Run, catch_up: CatchUp) -> int:
+        """Find who differs, record both sides, and note whom to look at after a switch; return how many."""
+        candidates = await self._candidates(run)
+        async with catch_up.at_one_moment() as connection:
+            found = await compare.confirm(connection, run.schema, candidates)
+        async with self.engine.begin() as connection:
+            await compare.keep(connection, run.id, found.shown)
+            if run.purpose == "switch":
+                await look_at(connection, run.schema, candidates)
+        return found.count
+
+    async def _candidates(self, run: Run) -> Collection[UUID]:
         async with self.engine.connect() as connection:
             live = await generations.live(connection)
-        users = await compare.differing_users(self.engine, live, run.schema)
-        async with self.engine.begin() as connection:
-            await look_at(connection, run.schema, users)
-        async with self.engine.begin() as connection:
-            await compare.record(connection, run.id, live=live, rebuilt=run.schema, users=sorted(users))
-        return users
+        return await compare.differing_users(self.engine, live, run.schema)
 
     async def _report(self, run: Run, user: UUID | None) -> Outcome:
         """What statistics were at that moment, beside what they are."""
         self.progress.phase = "comparing"
-        users = {user} if user else await self._compare(run)
         described = None
-        if user:
-            async with self.engine.connect() as connection:
-                described = (await compare.describe(connection, run.schema, {user}))[user]
-        await remove(self.engine, run, state="done", differences=len(users))
-        return Outcome(run, len(users), switched=False, described=described)
+        async with self.engine.connect() as connection:
+            if user:
+                described = await compare.describe_person(connection, run.schema, user)
+            found = await compare.confirm(connection, run.schema, {user} if user else await self._candidates(run))
+            await connection.rollback()
+        async with self.engine.begin() as connection:
+            await compare.keep(connection, run.id, found.shown)
+        await remove(self.engine, run, state="done", differences=found.count)
+        return Outcome(run, found.count, described=described)
 
 
 async def remove(engine: AsyncEngine, run: Run, *, state: str, differences: int | None = None) -> None:

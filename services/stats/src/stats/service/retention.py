@@ -8,12 +8,15 @@ journal and from the live generation, so that both go on agreeing.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import sqlalchemy.exc
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from shared.database import sqlstate
 from stats import projector
 from stats.errors import JournalNeeded
-from stats.service import generations, runs
+from stats.service import generations
+from stats.service.lock import holding_lock
 
 _PARTITIONS = text(
     """
@@ -30,7 +33,6 @@ _MONTH = text(
         WHERE i.inhparent = 'public.journal'::regclass AND c.relname = :partition AND c.relname <> 'journal_other')
     """
 )
-_OTHERS = text("SELECT schema FROM generation WHERE NOT live")
 # What one event is a version of: two kinds of event have the booking as their subject.
 _KIND = """CASE WHEN j.type = 'user.booking_linked' THEN 'link'
                  WHEN j.type IN ('user.merged', 'user.unmerged') THEN 'merge'
@@ -50,7 +52,9 @@ _COLUMNS = text(
     WHERE attrelid = 'public.journal'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
     """
 )
-_LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '2s'")
+# The journal before the lock on applies: live groups take them in this order, and the other way round would deadlock.
+_LOCKS = [text("SET LOCAL lock_timeout = '2s'"), text("LOCK TABLE public.journal IN ACCESS EXCLUSIVE MODE")]
+_TIMED_OUT = "55P03"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ async def forget(engine: AsyncEngine, partition: str, *, really: bool) -> Loss:
     Live events wait while the month is taken apart. Raises :class:`JournalNeeded` for a partition that is none, and
     while another generation still needs the journal; :class:`RebuildRunning` while somebody rebuilds.
     """
-    async with runs.holding_lock(engine), engine.begin() as connection:
+    async with holding_lock(engine), engine.begin() as connection:
         await _refuse(connection, partition)
         await connection.execute(text(_FORGOTTEN.format(kind=_KIND, partition=partition)))
         forgotten = (await connection.execute(text("SELECT count(*) FROM forgotten"))).scalar_one()
@@ -86,24 +90,30 @@ async def forget(engine: AsyncEngine, partition: str, *, really: bool) -> Loss:
 async def _refuse(connection: AsyncConnection, partition: str) -> None:
     if not (await connection.execute(_MONTH, {"partition": partition})).scalar_one():
         raise JournalNeeded(f"{partition!r} is no month of the journal; see `stats journal list`")
-    others = (await connection.execute(_OTHERS)).scalars().all()
-    if others:
+    if others := await generations.others(connection):
         raise JournalNeeded(
-            f"{', '.join(others)} may still need the journal to catch up: drop with `stats generations drop` first"
+            f"{', '.join(others)} may still need the journal to catch up: drop with `stats generations drop` first "
+            "(what an interrupted rebuild built, with `stats rebuild cancel`)"
         )
 
 
 async def _take_apart(connection: AsyncConnection, partition: str) -> None:
     """What stays moves to the partition of no month; then the month goes as a whole."""
-    await connection.execute(_LOCK_TIMEOUT)
-    await projector.lock_applies(connection)
+    try:
+        for statement in _LOCKS:
+            await connection.execute(statement)
+        await projector.lock_applies(connection)
+    except sqlalchemy.exc.DBAPIError as error:
+        if sqlstate(error) != _TIMED_OUT:
+            raise
+        raise JournalNeeded("the journal is in use by somebody for longer; nothing was changed, try again") from None
     live = await generations.live(connection)
     columns = (await connection.execute(_COLUMNS)).scalar_one()
-    for statement in (
+    for change in (
         f"DELETE FROM {live}.activity a USING forgotten f WHERE a.event_id = f.event_id",  # noqa: S608
         f"ALTER TABLE public.journal DETACH PARTITION public.{partition}",
         f"INSERT INTO public.journal_other ({columns}) SELECT {columns} FROM public.{partition} j "  # noqa: S608
         "WHERE NOT EXISTS (SELECT FROM forgotten f WHERE f.event_id = j.event_id)",
         f"DROP TABLE public.{partition}",
     ):
-        await connection.execute(text(statement))
+        await connection.execute(text(change))

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from stats.service import compare, generations, runs
+from stats.service import compare, generations
 from stats.service.announce import announce_changes, look_at
 from stats.service.catch_up import CatchUp
+from stats.service.lock import holding_lock
 
 # Everything that began after the generation was retired comes after this position; what began before and was not
 # finished then is found by name.
@@ -38,7 +39,7 @@ async def roll_back(engine: AsyncEngine, source: str) -> RolledBack:
     Raises :class:`NoGeneration`, or :class:`RebuildRunning` while somebody rebuilds. May be repeated after a kill; a
     second call goes forward again.
     """
-    async with runs.holding_lock(engine):
+    async with holding_lock(engine):
         async with engine.begin() as connection:
             before = await generations.live(connection)
             schema = await generations.last_retired(connection)
@@ -48,10 +49,6 @@ async def roll_back(engine: AsyncEngine, source: str) -> RolledBack:
         users = await compare.differing_users(engine, before, schema)
         async with engine.begin() as connection:
             await look_at(connection, schema, users)
-        switch = await catch_up.settle(None, (), make_live=True, heed=_nothing)
+        milliseconds = await catch_up.switch(None)
         announced = await announce_changes(engine, source)
-    return RolledBack(schema, before, announced, switch.milliseconds)
-
-
-async def _nothing() -> None:
-    return None
+    return RolledBack(schema, before, announced, milliseconds)

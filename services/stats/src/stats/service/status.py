@@ -8,19 +8,20 @@ from statistics import median
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from stats.service import runs
+from stats.service import lock, runs, slices
 
 _GENERATIONS = text("SELECT schema, live, created_at, live_since, retired_at FROM generation ORDER BY created_at")
 _JOURNAL = text(
     """
-    SELECT (SELECT max(seq) FROM journal) AS last_seq,
-           (SELECT received_at FROM journal ORDER BY xid DESC, seq DESC LIMIT 1) AS last_received,
+    SELECT newest.seq AS last_seq, newest.received_at AS last_received,
            (SELECT sum(greatest(c.reltuples, 0)) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
             WHERE i.inhparent = 'journal'::regclass) AS about_rows,
            (SELECT extract(epoch FROM now() - min(xact_start)) FROM pg_stat_activity
             WHERE backend_xid IS NOT NULL) AS fence_age,
            (SELECT count(*) FROM to_announce t JOIN generation g USING (schema) WHERE g.live) AS to_announce,
            (SELECT count(*) FROM outbox) AS outbox
+    FROM (SELECT) AS nothing
+    LEFT JOIN LATERAL (SELECT seq, received_at FROM journal ORDER BY xid DESC, seq DESC LIMIT 1) AS newest ON true
     """
 )
 # The moment an id was made stands in its first 48 bits, when it is a uuid7.
@@ -83,13 +84,18 @@ async def status(engine: AsyncEngine) -> Status:
             journal=(await connection.execute(_JOURNAL)).mappings().one(),
             lag=await _lag(connection),
             rebuild=rebuild,
-            rebuild_share=await runs.share_done(connection, rebuild) if rebuild else 0.0,
-            rebuild_alive=await runs.is_alive(connection),
+            rebuild_share=await _share(connection, rebuild["id"]) if rebuild else 0.0,
+            rebuild_alive=await lock.is_held(connection),
             faults=(await connection.execute(_FAULTS)).mappings().all(),
             dead_letters=(await connection.execute(_DEAD)).mappings().all(),
             negative_bookings=(await connection.execute(_NEGATIVE)).scalar_one(),
             drift=(await connection.execute(_DRIFT)).mappings().one_or_none(),
         )
+
+
+async def _share(connection: AsyncConnection, run_id: int) -> float:
+    done, total = await slices.done_of_total(connection, run_id)
+    return done / total if total else 0.0
 
 
 async def _lag(connection: AsyncConnection) -> Lag | None:

@@ -73,7 +73,8 @@ READ_MODEL = [
     """,
     "CREATE INDEX booking_user_due ON booking_user (booking_id) WHERE NOT written",
     "CREATE INDEX booking_user_user_id ON booking_user (user_id)",
-    # received and refunded are minor units of currency; flag is why a payment was not written into its booking.
+    # received, refunded and disputed are minor units of currency.
+    # flag is why a payment was not written into its booking.
     """
     CREATE TABLE booking_payment (
         payment_id  text PRIMARY KEY,
@@ -83,6 +84,8 @@ READ_MODEL = [
         currency    text NOT NULL,
         received    bigint NOT NULL,
         refunded    bigint NOT NULL,
+        disputed    bigint NOT NULL DEFAULT 0,
+        open_disputes  integer NOT NULL DEFAULT 0,
         method      text,
         reference   text,
         paid_at     timestamptz NOT NULL,
@@ -113,6 +116,22 @@ FUNCTIONS = [
         RETURN CASE WHEN jsonb_typeof(value) = 'object' THEN value END;
     EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
         RETURN NULL;
+    END $$
+    """,
+    # JavaScript's form of times outside the years 1 to 9999; NULL for what it has no time for.
+    """
+    CREATE FUNCTION gateway.far_time(moment timestamptz) RETURNS text LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE AS $$
+    DECLARE
+        year integer;
+    BEGIN
+        IF NOT isfinite(moment) OR moment > '275760-09-13 00:00:00Z' THEN
+            RETURN NULL;
+        END IF;
+        year := extract(year FROM moment AT TIME ZONE 'UTC');
+        year := year + CASE WHEN year < 0 THEN 1 ELSE 0 END;  -- 1 BC is the year 0
+        RETURN CASE WHEN year BETWEEN 0 AND 9999 THEN lpad(CAST(year AS text), 4, '0')
+                    ELSE CASE WHEN year < 0 THEN '-' ELSE '+' END || lpad(CAST(abs(year) AS text), 6, '0') END
+            || to_char(moment AT TIME ZONE 'UTC', '-MM-DD"T"HH24:MI:SS.MS"Z"');
     END $$
     """,
     # "undefined" is what the old server wrote where there was nothing.

@@ -1,26 +1,30 @@
 """The HTTP door: the legacy API, with the legacy form of errors."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 
+from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.errors import LegacyError, LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.listing import Filter
+from bookings_gateway.rollout.switch import Rollout
 from bookings_gateway.schemas import bodies
-from bookings_gateway.service import Bookings
 from shared.database import is_transient
 
 log = structlog.get_logger(__name__)
+
+Who = Annotated[Actor, Depends(current_actor)]
 
 _JSON = "application/json"
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": 'The request is refused: `{"error": "…"}`'},
     404: {"description": 'There is no such booking: `{"error": "Booking not found"}`'},
+    409: {"description": 'Another has this id or reference already: `{"error": "…"}`'},
 }
 
 
@@ -57,54 +61,81 @@ def _sentence(error: RequestValidationError) -> str:
     return "; ".join(problems)
 
 
-def create_router(bookings: Bookings) -> APIRouter:
-    """Return the legacy routes over ``bookings``."""
+def create_router(rollout: Rollout) -> APIRouter:
+    """Return the legacy routes; ``rollout`` says who gets which answers."""
     router = APIRouter(
         prefix="/api/admin/bookings", tags=["bookings (legacy)"], route_class=LegacyRoute, responses=_ERRORS
     )
-    _add_reading(router, bookings)
-    _add_writing(router, bookings)
+    _add_reading(router, rollout)
+    _add_writing(router, rollout)
     return router
 
 
-def _add_reading(router: APIRouter, bookings: Bookings) -> None:
+def _add_reading(router: APIRouter, rollout: Rollout) -> None:
     @router.get("", response_class=Response)
     async def list_bookings(
+        actor: Who,
         search: Annotated[str | None, Query(description="In name, e-mail, phone, company, reference")] = None,
         status: Annotated[str | None, Query(description="In any case")] = None,
         limit: Annotated[int | None, Query(ge=1)] = None,
         offset: Annotated[int, Query(ge=0)] = 0,
     ) -> Response:
         """Return bookings as a bare array, newest first; `X-Total-Count` counts them before limit and offset."""
-        listing = await bookings.find(Filter(search, status, limit, offset))
-        return Response(listing.body, media_type=_JSON, headers={"X-Total-Count": str(listing.total)})
+        body, total = await rollout.find(actor, Filter(search, status, limit, offset))
+        headers = {"X-Total-Count": str(total)} if total is not None else {}
+        return Response(body, media_type=_JSON, headers=headers)
+
+    @router.get("/export", response_class=StreamingResponse)
+    async def export_bookings(
+        search: Annotated[str | None, Query(description="As in the listing")] = None,
+        status: Annotated[str | None, Query(description="In any case")] = None,
+    ) -> StreamingResponse:
+        """Return bookings as CSV in UTF-8, newest first; formulas quoted by an apostrophe."""
+        lines = rollout.bookings.export(Filter(search, status))
+        first = await anext(lines)  # what is wrong with the table is found before the answer has begun
+        return StreamingResponse(
+            _following(first, lines),
+            media_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": 'attachment; filename="bookings.csv"'},
+        )
 
     @router.get("/{booking_id}", response_class=Response)
-    async def get_booking(booking_id: str) -> Response:
+    async def get_booking(actor: Who, booking_id: str) -> Response:
         """Return one booking."""
-        return Response(await bookings.get(booking_id), media_type=_JSON)
+        return Response(await rollout.get(actor, booking_id), media_type=_JSON)
 
 
-def _add_writing(router: APIRouter, bookings: Bookings) -> None:
+async def _following(first: bytes, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for page in lines:
+        yield page
+
+
+def _add_writing(router: APIRouter, rollout: Rollout) -> None:
+    bookings = rollout.bookings
     models = bodies(bookings.tables.layout)  # made at run time, which is what the two ignored types say
 
     @router.post("", status_code=201, response_class=Response)
     async def create_booking(
+        actor: Who,
         body: models.new,  # type: ignore[name-defined]
     ) -> Response:
         """Make a booking; id, reference, status and times are added where they are not given."""
-        return Response(await bookings.create(body.given()), status_code=201, media_type=_JSON)
+        written = await bookings.create(actor, body.given())
+        return Response(await rollout.answer(actor, written), status_code=201, media_type=_JSON)
 
     @router.put("/{booking_id}", response_class=Response)
     async def update_booking(
+        actor: Who,
         booking_id: str,
         body: models.change,  # type: ignore[name-defined]
     ) -> Response:
         """Change the given fields of a booking."""
-        return Response(await bookings.update(booking_id, body.given()), media_type=_JSON)
+        written = await bookings.update(actor, booking_id, body.given())
+        return Response(await rollout.answer(actor, written), media_type=_JSON)
 
     @router.delete("/{booking_id}")
-    async def delete_booking(booking_id: str) -> dict[str, bool]:
+    async def delete_booking(actor: Who, booking_id: str) -> dict[str, bool]:
         """Delete a booking for good."""
-        await bookings.delete(booking_id)
+        await bookings.delete(actor, booking_id)
         return {"success": True}

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 STATEMENTS = [
     # booking_evidence: the newest an import said of a booking's payment; nothing, when it was taken back. Stripe's own

@@ -1,0 +1,32 @@
+"""The one table that says who may do what: the least role of every route of the admin API.
+
+Viewers read; staff also write bookings, notes, communications and manual payments, and export; admins do the rest.
+A route that is missing here keeps the application from starting.
+"""
+
+from collections.abc import Mapping
+
+from bookings_gateway.access.actor import Role
+
+PREFIX = "/api/admin"
+LEGACY = f"{PREFIX}/bookings"  # refusals below it have the form {"error": …}
+LOGIN = ("POST", f"{PREFIX}/login")  # the one route without a login
+
+POLICY: Mapping[tuple[str, str], Role] = {
+    ("GET", f"{PREFIX}/session"): Role.VIEWER,
+    ("POST", f"{PREFIX}/logout"): Role.VIEWER,
+    ("GET", f"{PREFIX}/audit"): Role.ADMIN,
+    ("GET", f"{PREFIX}/rollout"): Role.ADMIN,
+    ("GET", f"{PREFIX}/migration"): Role.VIEWER,
+    ("GET", f"{PREFIX}/migration/errors"): Role.VIEWER,
+    ("GET", f"{PREFIX}/migration/errors/{{booking_id}}"): Role.VIEWER,
+    ("POST", f"{PREFIX}/migration/errors/waive"): Role.ADMIN,
+    ("POST", f"{PREFIX}/migration/errors/retry"): Role.ADMIN,
+    ("POST", f"{PREFIX}/migration/errors/{{booking_id}}/fix"): Role.ADMIN,
+    ("GET", LEGACY): Role.VIEWER,
+    ("POST", LEGACY): Role.STAFF,
+    ("GET", f"{LEGACY}/export"): Role.STAFF,
+    ("GET", f"{LEGACY}/{{booking_id}}"): Role.VIEWER,
+    ("PUT", f"{LEGACY}/{{booking_id}}"): Role.STAFF,
+    ("DELETE", f"{LEGACY}/{{booking_id}}"): Role.ADMIN,
+}

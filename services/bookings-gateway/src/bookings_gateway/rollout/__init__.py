@@ -1,0 +1,1 @@
+"""Who gets the new answers, and whether they are the old ones."""

@@ -1,0 +1,100 @@
+"""The legacy API's statements as templates; :class:`bookings_gateway.listing.Queries` puts a table's names in."""
+
+# ruff: noqa: S608 - templates of our own; a table's names come in quoted
+
+# The object in the contact, be it encoded once more; NULL for every other kind of contact.
+OBJECT_IN_JSONB = """
+    CASE jsonb_typeof(b.{contact}) WHEN 'object' THEN b.{contact}
+         WHEN 'string' THEN gateway.decoded(b.{contact} #>> '{{}}') END
+"""
+OBJECT_IN_TEXT = "gateway.decoded(CAST(b.{contact} AS text))"
+# The totals are not known before the first user_totals.changed; until then there is no user to show. Written as text:
+# these three need no escaping, and json_build_object takes twice the time.
+USER = """
+    CASE WHEN t.user_id IS NOT NULL THEN CAST(concat(
+        '{{"id"\\:"', t.user_id, '","totalBookings"\\:', t.total_bookings,
+        ',"totalSpent"\\:"', round(t.total_spent, {decimals}), '"}}'
+    ) AS json) END
+"""
+# An open dispute, or one that took money, says more than what is left.
+PAYMENT_STATUS = """
+    CASE WHEN p.in_dispute THEN 'disputed'
+         WHEN coalesce(p.received, 0) = 0 THEN 'unpaid'
+         WHEN p.refunded = 0 THEN 'paid'
+         WHEN p.refunded < p.received THEN 'partially_refunded'
+         ELSE 'refunded' END
+"""
+
+# One row each, not one text of all: PostgreSQL would copy megabytes several times over, and sort them last.
+LISTING = """
+    {before}SELECT convert_to(CAST(row_to_json(r.*) AS text), 'UTF8') AS body{total}
+    FROM {rows} b
+    CROSS JOIN LATERAL ({contact_object}) c
+    LEFT JOIN gateway.booking_user l ON l.booking_id = CAST(b.{id} AS text)
+    LEFT JOIN gateway.user_totals t ON t.user_id = l.user_id
+    LEFT JOIN {payments}
+    CROSS JOIN LATERAL (SELECT {fields}) r
+    WHERE {condition}
+    ORDER BY b.{created_at} DESC, b.{id}
+"""
+EXPORT = """
+    SELECT {exported}
+    FROM {table} b
+    CROSS JOIN LATERAL ({contact_object}) c
+    LEFT JOIN {payments}
+    WHERE {condition}
+    ORDER BY b.{created_at} DESC, b.{id}
+"""
+# What payments come to, of all bookings at once or of each on its own: a page of 50 must not add up everybody's.
+SUMS = """
+    sum(received) AS received, sum(refunded) AS refunded, bool_or(open_disputes > 0 OR disputed > 0) AS in_dispute
+    FROM gateway.booking_payment WHERE status = 'succeeded'
+"""
+PAYMENTS_OF_ALL = f"(SELECT booking_id, {SUMS} GROUP BY booking_id) p ON p.booking_id = CAST(b.{{id}} AS text)"
+PAYMENTS_OF_EACH = f"LATERAL (SELECT {SUMS} AND booking_id = CAST(b.{{id}} AS text)) p ON true"
+
+# The limit stands in the text, so that the plan is made for so many rows and can be kept.
+PAGE = """(
+    SELECT b.* FROM {table} b CROSS JOIN LATERAL ({contact_object}) c WHERE {condition}
+    ORDER BY b.{created_at} DESC, b.{id} LIMIT {limit} OFFSET :offset
+)"""
+COUNT = "SELECT count(*) FROM {table} b CROSS JOIN LATERAL ({contact_object}) c WHERE {condition}"
+BY_ID = "b.{id} = CAST(CAST(:id AS text) AS {id_type})"
+
+# The trigger hands the trace on to the event. Zone-less times in a body are the legacy server's own. A row the legacy
+# application holds is not waited for long: those who wait would use up the connections of all others.
+PREPARE = """prepared AS MATERIALIZED (
+    SELECT concat(set_config('gateway.traceparent', :traceparent, true), set_config('TimeZone', :zone, true),
+                  set_config('lock_timeout', '3s', true)) AS done
+)"""
+# json_populate_record reads every type as PostgreSQL itself does; only the named columns are taken from it. It waits
+# for what was prepared, by needing it.
+RECORD = """
+    prepared CROSS JOIN LATERAL
+    json_populate_record(CAST(NULL AS {table}), CASE WHEN done <> '' THEN CAST(:body AS json) END) r
+"""
+# The row as it was is locked first, so that what is told of it is what was changed.
+_WAS = f"""
+    was AS MATERIALIZED (
+        SELECT b.* FROM {{table}} b CROSS JOIN prepared WHERE done <> '' AND {BY_ID} FOR NO KEY UPDATE OF b
+    )
+"""
+INSERT = f"""
+    WITH {{prepare}}, written AS (INSERT INTO {{table}} ({{columns}}) SELECT {{values}} FROM {RECORD} RETURNING *)
+"""
+UPDATE = f"""
+    WITH {{prepare}}, {_WAS}, written AS (
+        UPDATE {{table}} b SET ({{columns}}) = ROW({{values}})
+        FROM was CROSS JOIN {RECORD} WHERE b.{{id}} = was.{{id}} RETURNING b.*
+    )
+"""
+DELETE = f"""
+    WITH {{prepare}}, {_WAS}
+    DELETE FROM {{table}} b USING was WHERE b.{{id}} = was.{{id}}
+    RETURNING CAST(row_to_json(was.*) AS text) AS before, CAST(NULL AS text) AS after
+"""
+IMAGE_OF_NEW = ", CAST(NULL AS text) AS before, CAST(row_to_json(b.*) AS text) AS after"
+IMAGES = ", (SELECT CAST(row_to_json(was.*) AS text) FROM was) AS before, CAST(row_to_json(b.*) AS text) AS after"
+
+STATUS_IS = "lower(CAST(b.{status} AS text)) = lower(CAST(:status AS text))"
+MATCHES = "concat_ws(' ', {searched}) ILIKE :search"

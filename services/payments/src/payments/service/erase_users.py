@@ -1,0 +1,109 @@
+"""Erase: what Stripe, bookings and people said of an erased user goes; amounts, ids, states and times stay.
+
+Nothing has to happen at the right moment: whatever belongs to an erased user *now* is redacted, again and again. So a
+delivery, a link or a merge that comes after the erasure is found as well.
+"""
+
+import asyncio
+import json
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from payments.domain.redaction import redacted
+from shared.database import is_transient
+
+log = structlog.get_logger(__name__)
+
+_PAGE = 100
+_LOOK_EVERY = 10.0
+
+_DUE = text(
+    """
+    SELECT d.id, d.body
+    FROM erased_payment p
+    JOIN stripe_object o ON o.payment_id = p.id
+    JOIN stripe_event e ON e.object_id = o.id
+    JOIN stripe_delivery d ON d.event_id = e.id
+    WHERE d.redacted_at IS NULL
+    ORDER BY d.id LIMIT :page
+    """
+)
+# sha256 on the right is that of the body before.
+_REDACT = text(
+    """
+    UPDATE stripe_delivery SET body = r.body, redacted_at = now(), original_sha256 = sha256
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:bodies AS bytea[])) AS r (id, body)
+    WHERE stripe_delivery.id = r.id AND redacted_at IS NULL
+    """
+)
+# What people typed, and what bookings said to be recognised by. A refund still to be sent is asked for as it was.
+_FORGET = [
+    text(
+        """
+        UPDATE refund_request SET reason = NULL FROM erased_payment p
+        WHERE payment_id = p.id AND state <> 'pending' AND reason IS NOT NULL
+        """
+    ),
+    text(
+        """
+        UPDATE manual_payment SET cancel_reason = NULL FROM erased_payment p
+        WHERE manual_payment.id = p.id AND cancel_reason IS NOT NULL
+        """
+    ),
+    text(
+        """
+        UPDATE stripe_event_decision SET reason = NULL
+        FROM erased_payment p JOIN stripe_object o ON o.payment_id = p.id JOIN stripe_event e ON e.object_id = o.id
+        WHERE stripe_event_decision.event_id = e.id AND stripe_event_decision.reason IS NOT NULL
+        """
+    ),
+    text(
+        """
+        UPDATE booking_hint SET email = NULL FROM erased_user JOIN booking_link l USING (user_id)
+        WHERE booking_hint.booking_id = l.booking_id AND email IS NOT NULL
+        """
+    ),
+]
+
+
+async def run(engine: AsyncEngine) -> None:
+    """Redact until cancelled, what was erased and what came later."""
+    while True:
+        try:
+            await redact(engine)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("redaction_interrupted", error=repr(error)[:500])
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+async def redact(engine: AsyncEngine) -> int:
+    """Redact what belongs to erased users and is not yet redacted, page by page; return how many deliveries."""
+    async with engine.begin() as connection:
+        for statement in _FORGET:
+            await connection.execute(statement)
+    total = 0
+    while count := await _redact_page(engine):
+        total += count
+    if total:
+        log.info("deliveries_redacted", deliveries=total)
+    return total
+
+
+async def _redact_page(engine: AsyncEngine) -> int:
+    async with engine.begin() as connection:
+        due = (await connection.execute(_DUE, {"page": _PAGE})).all()
+        await _write(connection, {row.id: _without_person(row.body) for row in due})
+    return len(due)
+
+
+async def _write(connection: AsyncConnection, bodies: dict[int, bytes]) -> None:
+    if bodies:
+        await connection.execute(_REDACT, {"ids": list(bodies), "bodies": list(bodies.values())})
+
+
+def _without_person(body: bytes) -> bytes:
+    return json.dumps(redacted(json.loads(body)), separators=(",", ":")).encode()

@@ -1,0 +1,155 @@
+"""The legacy listing: the gateway as it is deployed and the old server, on one table, taking turns."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import aiohttp
+import asyncpg
+
+from benchmarks.infrastructure import Infrastructure
+from benchmarks.table import Result, Row, Target
+from local_stack.ports import free_port
+from support.express import express
+from support.staff import bearer_at
+from support.system import ServiceProcess
+
+ROWS = 10_000
+ROUNDS = 5
+TOGETHER = 4
+_FULL, _PAGES = 8, 200
+_LISTING = "/api/admin/bookings"
+
+_FILL = f"""
+    INSERT INTO bookings (id, "bookingReference", status, "contactDetails", participants, "invoiceDetails",
+        "finalAmount", "paymentDate", "paymentMethod", "paymentReference", "createdAt", "updatedAt")
+    SELECT gen_random_uuid(), 'REF' || i, (ARRAY['PENDING','PAID','CONFIRMED','CANCELLED'])[1 + i % 4],
+        CASE WHEN i % 50 = 0 THEN NULL
+             WHEN i % 50 = 1 THEN to_jsonb('{{"firstName":"Encoded","lastName":"Twice","email":"e@example.com"}}'::text)
+             ELSE jsonb_build_object('firstName', 'Ann' || i, 'lastName', 'Lée', 'company', 'Acme Ltd',
+                 'email', 'ann' || i % 4000 || '@example.com', 'phone', '+44 20 7946 0' || i) END,
+        jsonb_build_array(jsonb_build_object('name', 'Zoë Lee', 'dateOfBirth', '1990-01-01', 'dietary', 'none'),
+            jsonb_build_object('name', 'Bo Lee', 'dateOfBirth', '1991-01-01', 'dietary', 'none')),
+        CASE WHEN i % 3 = 0 THEN '{{"company": "Acme", "vat": "GB123", "address": "1 Some Street"}}'::jsonb END,
+        67.5 + i % 100, CASE WHEN i % 2 = 0 THEN now() - i * interval '1 hour' END, 'CARD', 'pi_' || md5(i::text),
+        now() - i * interval '37 minutes', now() - i * interval '30 minutes'
+    FROM generate_series(1, {ROWS}) i;
+    INSERT INTO gateway.booking_user (booking_id, sequence, user_id, written)
+    SELECT CAST(id AS text), 1, CAST(md5(CAST(row_number() OVER () % 4000 AS text)) AS uuid), true FROM bookings;
+    INSERT INTO gateway.user_totals
+        (user_id, sequence, total_bookings, total_spent, total_paid, total_refunded, currencies)
+    SELECT DISTINCT ON (user_id) user_id, 1, 3, 202.5, 100, 0, '[]' FROM gateway.booking_user;
+    INSERT INTO gateway.booking_payment
+        (payment_id, sequence, booking_id, status, currency, received, refunded, paid_at, migrated, written)
+    SELECT 'p' || id, 1, CAST(id AS text), 'succeeded', 'GBP', 6750, 0, now(), false, true
+    FROM bookings WHERE status IN ('PAID', 'CONFIRMED');
+    TRUNCATE gateway.booking_change;
+"""  # noqa: S608 - a number of this file
+
+
+@dataclass
+class Server:
+    """Answers per second of each round, by what was asked."""
+
+    name: str
+    client: aiohttp.ClientSession
+    rates: dict[str, list[float]] = field(default_factory=dict)
+
+    async def ask(self, what: str, query: str, count: int, together: int) -> None:
+        """Ask ``count`` times, so many at once, and note the rate."""
+        left = iter(range(count))
+
+        async def asking() -> None:
+            for _ in left:
+                async with self.client.get(_LISTING + query) as answer:
+                    await answer.read()
+
+        started = perf_counter()
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(together):
+                tasks.create_task(asking())
+        self.rates.setdefault(what, []).append(count / (perf_counter() - started))
+
+    def rate(self, what: str) -> float:
+        return median(self.rates[what])
+
+
+QUESTIONS = [
+    (f"all {ROWS:,}, one at a time", "", _FULL, 1, 2.0),
+    (f"all {ROWS:,}, {TOGETHER} at once", "", _FULL, TOGETHER, 2.0),
+    ("limit=50, one at a time", "?limit=50", _PAGES, 1, 1.0),
+    (f"limit=50, {TOGETHER} at once", "?limit=50", _PAGES, TOGETHER, 1.0),
+]
+
+
+async def measure(infrastructure: Infrastructure) -> Result:
+    """Return the gateway's rates beside the old server's, and the bare statement's."""
+    url = await infrastructure.databases.create("bookings_gateway")
+    connection = await asyncpg.connect(url)
+    await connection.execute(_FILL)
+    await connection.execute("VACUUM ANALYZE")
+    bare = await _bare(connection)
+    await connection.close()
+    amqp_url = await infrastructure.amqp_url()
+    with TemporaryDirectory() as logs:
+        service = _gateway(url, amqp_url, Path(logs))
+        service.start()
+        try:
+            await service.wait_ready()
+            headers = await bearer_at(url)
+            async with (
+                express(url) as old,
+                aiohttp.ClientSession(old.url, raise_for_status=True) as old_client,
+                aiohttp.ClientSession(service.url, headers=headers, raise_for_status=True) as new_client,
+            ):
+                servers = Server("old", old_client), Server("gateway", new_client)
+                await _rounds(servers)
+        finally:
+            service.end()
+    return _report(*servers, bare)
+
+
+def _gateway(url: str, amqp_url: str, logs: Path) -> ServiceProcess:
+    port = free_port()
+    environment = {
+        "AMQP_URL": amqp_url,
+        "BOOKINGS_GATEWAY_DATABASE_URL": url,
+        "BOOKINGS_GATEWAY_PORT": str(port),
+    }
+    return ServiceProcess("bookings-gateway", port, environment, logs / "gateway.log")
+
+
+async def _bare(connection: asyncpg.Connection) -> float:
+    """The floor: the rows as JSON, nothing joined, nothing in the old forms, thrown away on arrival."""
+    rates = []
+    for _ in range(ROUNDS):
+        started = perf_counter()
+        await connection.fetch('SELECT row_to_json(b) FROM bookings b ORDER BY "createdAt" DESC, id')
+        rates.append(1 / (perf_counter() - started))
+    return median(rates)
+
+
+async def _rounds(servers: Sequence[Server]) -> None:
+    for _ in range(ROUNDS + 1):
+        for what, query, count, together, _ in QUESTIONS:
+            for server in servers:
+                await server.ask(what, query, count, together)
+    for server in servers:
+        for rates in server.rates.values():
+            del rates[0]  # the warm-up
+
+
+def _report(old: Server, gateway: Server, bare: float) -> Result:
+    rows = [Row(what, gateway.rate(what), old.rate(what), Target(of_floor=share)) for what, _, _, _, share in QUESTIONS]
+    return Result(
+        rows,
+        [
+            f"Floor: the old server's own stack, Express and pg, in the same minute on the same table; medians of "
+            f"{ROUNDS} rounds that took turns. The gateway joins users, totals and payments, and asks who may.",
+            f"The bare statement (rows as JSON, nothing joined or formatted) makes {bare:.0f} listings a second.",
+        ],
+    )
