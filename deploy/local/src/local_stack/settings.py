@@ -15,6 +15,7 @@ from local_stack.services import SERVICES
 
 AMQP_SETTING = "AMQP_URL"
 INTERNAL_SETTING = "INTERNAL_TOKEN"
+REPORT_SETTING = "BOOKINGS_GATEWAY_REPORT_KEY"
 STRIPE_BASE_SETTING = "PAYMENTS_STRIPE_API_BASE"
 STRIPE_KEY_SETTING = "PAYMENTS_STRIPE_API_KEY"
 WEBHOOK_SECRETS_SETTING = "PAYMENTS_STRIPE_WEBHOOK_SECRETS"
@@ -70,10 +71,11 @@ def _databases(environment: Mapping[str, str], postgres: LocalPostgres) -> dict[
 
 
 def _stripe(environment: Mapping[str, str], secrets_file: Path) -> dict[str, str]:
-    kept = kept_secrets(secrets_file, ["stripe_webhook_secret", "stripe_api_key", "internal_token"])
+    kept = kept_secrets(secrets_file, ["stripe_webhook_secret", "stripe_api_key", "internal_token", "report_key"])
     settings = {
         WEBHOOK_SECRETS_SETTING: f"whsec_{kept['stripe_webhook_secret']}",
         INTERNAL_SETTING: kept["internal_token"],
+        REPORT_SETTING: kept["report_key"],
     }
     key = f"sk_test_{kept['stripe_api_key']}"
     if environment.get(STRIPE_KEY_SETTING, key) != key:
