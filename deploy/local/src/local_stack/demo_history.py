@@ -35,7 +35,7 @@ def move_history(stack: Stack, console: Console) -> None:
     with console.status("moving the history across"):
         done = json.loads(desk.runs("import", "--apply", "--json", "--by", _BY, last_object=True))
         desk.runs("errors", "waive", "--code", "created_in_future", "--reason", "a sample's typing error", "--by", _BY)
-        verified = json.loads(desk.runs("verify", "--wait", "60", "--json", code=None))
+        verified = json.loads(desk.runs("verify", "--wait", "60", "--json"))
     _show(console, predicted, done, verified)
     report = desk.runs("report", "--directory", str(desk.files), "--by", _BY, code=None).strip()
     _say(console, f"signed report: {report}")

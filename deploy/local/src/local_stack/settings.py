@@ -11,7 +11,7 @@ from local_stack.postgres import PORT_SETTING as POSTGRES_PORT_SETTING
 from local_stack.postgres import LocalPostgres
 from local_stack.rabbitmq import PORT_SETTING as RABBIT_PORT_SETTING
 from local_stack.rabbitmq import LocalRabbit
-from local_stack.services import SERVICES
+from local_stack.services import GATEWAY, SERVICES
 
 AMQP_SETTING = "AMQP_URL"
 INTERNAL_SETTING = "INTERNAL_TOKEN"
@@ -53,7 +53,7 @@ def service_settings(
 
     The servers must have been started once, since their passwords are made then.
     """
-    ours = _addresses() | _databases(environment, postgres) | _stripe(environment, secrets_file)
+    ours = _addresses() | _neighbours(environment) | _databases(environment, postgres) | _stripe(environment, secrets_file)
     if needs_rabbitmq(environment):
         ours[AMQP_SETTING] = rabbit.url
     given = {name: environment[name] for name in (*ours, AMQP_SETTING, STRIPE_KEY_SETTING) if environment.get(name)}
@@ -63,6 +63,12 @@ def service_settings(
 def _addresses() -> dict[str, str]:
     hosts = {f"{service.prefix}_HOST": LOOPBACK for service in SERVICES}
     return hosts | {service.port_setting: str(service.default_port) for service in SERVICES}
+
+
+def _neighbours(environment: Mapping[str, str]) -> dict[str, str]:
+    """Where the gateway finds the other services."""
+    others = (service for service in SERVICES if service is not GATEWAY)
+    return {f"{GATEWAY.prefix}_{service.prefix}_URL": service.url(environment) for service in others}
 
 
 def _databases(environment: Mapping[str, str], postgres: LocalPostgres) -> dict[str, str]:

@@ -66,11 +66,12 @@ class Others:
         return found
 
     async def gauges(self, part: str, names: Iterable[str]) -> dict[str, float]:
-        """Return the sums of metrics of a service, ``queue_depth`` and the like."""
+        """Return metrics of a service by name, and queue where they have one: ``queue_depth stats.bulk``."""
         wanted = set(names)
         body = (await self._send(part, "/metrics", {})).text
         families = [family for family in text_string_to_metric_families(body) if family.name in wanted]
-        return {family.name: sum(sample.value for sample in family.samples) for family in families}
+        samples = [sample for family in families for sample in family.samples]
+        return {" ".join([sample.name, *sample.labels.values()]): sample.value for sample in samples}
 
     async def metrics(self, part: str) -> str:
         """Return a service's metrics as it tells them."""

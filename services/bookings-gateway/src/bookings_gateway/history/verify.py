@@ -108,10 +108,10 @@ async def _sources(connection: AsyncConnection, source: Source) -> Check:
 
 async def _queues(connection: AsyncConnection, others: Others) -> Check:
     own = (await connection.execute(_OWN_QUEUES)).mappings().one()
-    waiting = {f"gateway {name}": int(count) for name, count in own.items()}
+    waiting = {f"gateway: {name}": int(count) for name, count in own.items()}
     for part in PARTS:
         gauges = await others.gauges(part, ["outbox_rows", "dead_letters_open", "queue_depth"])
-        waiting |= {f"{part} {name}": int(value) for name, value in gauges.items()}
+        waiting |= {f"{part}: {name}": int(value) for name, value in gauges.items()}
     left = {name: count for name, count in waiting.items() if count}
     shown = ", ".join(f"{name} {count}" for name, count in left.items()) or "none waiting"
     return Check("V9", "outboxes and queues are empty, dead letters none", "none waiting", shown, not left)
