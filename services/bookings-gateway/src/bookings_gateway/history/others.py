@@ -1,7 +1,7 @@
 """What the other services say themselves, asked page by page: a verification trusts no copy of its own."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -68,13 +68,15 @@ class Others:
     async def gauges(self, part: str, names: Iterable[str]) -> dict[str, float]:
         """Return metrics of a service by name, and queue where they have one: ``queue_depth stats.bulk``."""
         wanted = set(names)
-        body = (await self._send(part, "/metrics", {})).text
+        body = await self.metrics(part)
         families = [family for family in text_string_to_metric_families(body) if family.name in wanted]
         samples = [sample for family in families for sample in family.samples]
         return {" ".join([sample.name, *sample.labels.values()]): sample.value for sample in samples}
 
     async def metrics(self, part: str) -> str:
-        """Return a service's metrics as it tells them."""
+        """Return a service's metrics as it tells them; the depth of its queues is measured by its health check."""
+        with suppress(httpx.HTTPError):
+            await self.client.get(f"{self.urls[part].rstrip('/')}/health/ready")
         return (await self._send(part, "/metrics", {})).text
 
     async def _get(self, part: str, path: str, query: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
