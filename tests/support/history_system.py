@@ -32,14 +32,12 @@ async def prepare(whole: System, bookings: Sequence[Fact]) -> None:
 
 
 async def settled(whole: System) -> bool:
-    """Whether every booking told has reached its end, and nobody has anything to send."""
-    if (await whole.query("bookings-gateway", _WAITING))[0]["waiting"]:
-        return False
+    """Whether nobody has anything to send, and every booking told has reached its end."""
     for service in whole.services:
         schema = "gateway." if service == "bookings-gateway" else ""
         if await whole.query(service, f"SELECT FROM {schema}outbox LIMIT 1"):
             return False
-    return True
+    return not (await whole.query("bookings-gateway", _WAITING))[0]["waiting"]
 
 
 def operating(whole: System) -> Mapping[str, str]:

@@ -53,7 +53,9 @@ def service_settings(
 
     The servers must have been started once, since their passwords are made then.
     """
-    ours = _addresses() | _neighbours(environment) | _databases(environment, postgres) | _stripe(environment, secrets_file)
+    ours = (
+        _addresses() | _neighbours(environment) | _databases(environment, postgres) | _stripe(environment, secrets_file)
+    )
     if needs_rabbitmq(environment):
         ours[AMQP_SETTING] = rabbit.url
     given = {name: environment[name] for name in (*ours, AMQP_SETTING, STRIPE_KEY_SETTING) if environment.get(name)}

@@ -64,15 +64,14 @@ class Importer:
         position: str | None = None
         found = 0
         while True:
-            rows = await self._patiently(position)
+            rows, position = await self._patiently(position)
             if rows:
-                found += len(rows)
-                position = rows[-1].booking_id
-                yield len(rows)
-            elif found:
-                position, found = None, 0
-            else:
-                return
+                found += rows
+                yield rows
+            if position is None:
+                if not found:
+                    return
+                found = 0
 
     async def say(self, sentence: str) -> None:
         """Say why the run waits, for whoever looks."""
@@ -87,8 +86,8 @@ class Importer:
             await self._tell(connection, rows)
         return len(rows)
 
-    async def _patiently(self, position: str | None) -> list[SourceRow]:
-        """Import one chunk; one that is refused or takes too long is tried again at half its size."""
+    async def _patiently(self, position: str | None) -> tuple[int, str | None]:
+        """Import one chunk; return its rows and where to go on. A refused or slow one is tried again, smaller."""
         while True:
             try:
                 return await self._chunk(position)
@@ -102,22 +101,22 @@ class Importer:
             self.rows = max(1, self.rows // 4)
             return
         async with self.engine.connect() as connection:
-            (row,) = await self.source.untold(connection, after=position, since=self.run.started_at, rows=1)
+            (row,), _ = await self.source.untold(connection, after=position, since=self.run.started_at, rows=1)
         log.error("booking_not_imported", booking_id=row.booking_id, sqlstate=sqlstate(error))
         self.refused[row.booking_id] = f"SQLSTATE {sqlstate(error)}"
 
-    async def _chunk(self, position: str | None) -> list[SourceRow]:
+    async def _chunk(self, position: str | None) -> tuple[int, str | None]:
         started = time.perf_counter()
         async with self.engine.begin() as connection:
             most = await self._enter(connection)
-            rows = await self.source.untold(
+            rows, last = await self.source.untold(
                 connection, after=position, since=self.run.started_at, rows=min(self.rows, most)
             )
             if rows:
                 await self._tell(connection, rows)
                 await self._note(connection, rows, started)
         self._adapt(time.perf_counter() - started, most)
-        return rows
+        return len(rows), last
 
     async def _enter(self, connection: AsyncConnection) -> int:
         """Hold the run, then capture's turn; return the most rows a chunk may have."""
