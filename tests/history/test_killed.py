@@ -17,7 +17,7 @@ from support.legacy_history import facts
 from support.system import SERVICES, System, system
 from support.waiting import eventually
 
-POINTS = int(os.environ.get("HISTORY_KILLS", "4"))
+POINTS = int(os.environ.get("HISTORY_KILLS", "2"))
 BOOKINGS = 150 * POINTS
 FOR_PEOPLE = {"V12", "V13"}
 

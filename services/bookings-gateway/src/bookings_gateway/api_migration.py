@@ -139,13 +139,13 @@ def _add_reading(router: APIRouter, desk: Desk) -> None:
 
 
 def _add_deciding(router: APIRouter, desk: Desk) -> None:
-    @router.post("/errors/waive")
+    @router.post("/errors/waive", responses=documented(400))
     async def waive(body: Waiver, actor: By) -> Decided:
         """Leave entries as they are, for a reason."""
         ids = await desk.ids_of(body.code) if body.code else body.ids
         return Decided(entries=await desk.waive(ids, by=actor.name, reason=body.reason))
 
-    @router.post("/errors/retry", responses=documented(409))
+    @router.post("/errors/retry", responses=documented(400, 409))
     async def retry(body: Decision, actor: By) -> Decided:
         """Try entries again as their rows are now."""
         ids = await desk.ids_of(body.code) if body.code else body.ids
@@ -154,7 +154,7 @@ def _add_deciding(router: APIRouter, desk: Desk) -> None:
         except HistoryError as refused:
             raise DeskRefused(str(refused)) from None
 
-    @router.post("/errors/{booking_id}/fix", responses=documented(404, 409))
+    @router.post("/errors/{booking_id}/fix", responses=documented(400, 404, 409))
     async def fix(booking_id: str, body: Correction, actor: By) -> Decided:
         """Say what a row set aside should have said, and try it again."""
         try:
