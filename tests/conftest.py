@@ -55,7 +55,9 @@ def rabbit(state: Path) -> Iterator[LocalRabbit]:
 
 @pytest.fixture(scope="session")
 async def databases(postgres: LocalPostgres) -> Databases:
-    return Databases(postgres, TEMPLATES)
+    found = Databases(postgres, TEMPLATES)
+    await found.sweep()
+    return found
 
 
 @pytest.fixture

@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.main import SEARCH_PATH
 from local_stack.postgres import LocalPostgres
 from shared.database import create_engine
+from support.admin import Admin, admin_app
 from support.databases import Databases
+from support.fake_services import FakeServices
 from support.gateway import Gateway
 from support.gateway import gateway as running_gateway
 from support.legacy_table import create_gateway_database
@@ -25,6 +28,15 @@ async def gateway_engine(gateway_databases: Databases) -> AsyncIterator[AsyncEng
     engine = create_engine(url, name="tests", search_path=SEARCH_PATH)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+async def admin(gateway_engine: AsyncEngine) -> AsyncIterator[Admin]:
+    """The admin API on a fresh database, the other services faked."""
+    services = FakeServices()
+    transport = httpx.ASGITransport(admin_app(gateway_engine, services))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        yield Admin(gateway_engine, services, client)
 
 
 @pytest.fixture

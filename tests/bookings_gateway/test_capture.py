@@ -86,7 +86,7 @@ async def test_a_crash_between_append_and_commit_captures_each_change_once(gatew
 async def test_one_replica_captures_at_a_time(gateway_engine: AsyncEngine) -> None:
     await book(gateway_engine)
     async with gateway_engine.begin() as other:
-        await other.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": capture._LOCK})
+        await other.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": capture.LOCK})
         assert await a_capture().capture_page(gateway_engine, SOURCE) == 0
 
     assert await a_capture().capture_page(gateway_engine, SOURCE) == 1

@@ -46,9 +46,8 @@ async def ask(whole: Gateway, method: str, template: str, headers: Mapping[str, 
     path = re.sub(r"\{[^}]*\}", NOBODY, template)
     async with whole.client() as client:
         answer = await client.request(method, f"http://gateway{path}", headers=headers, json={})
-    return answer.status_code, answer.json() if answer.content and "json" in answer.headers.get(
-        "content-type", ""
-    ) else None
+    is_json = answer.headers.get("content-type", "").endswith("json")
+    return answer.status_code, answer.json() if is_json and answer.content else None
 
 
 def test_the_table_names_every_route_and_no_other() -> None:

@@ -1,6 +1,7 @@
 """A booking and a payment become a user, a link, totals and an activity line, through everything that is real."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -135,3 +136,37 @@ async def test_one_request_s_trace_reaches_every_effect(whole: System, client: h
     ):
         events = await whole.query(service, f"{TRACEPARENTS} {log} WHERE type = $1", kind)
         assert trace in {row["traceparent"].split("-")[1] for row in events}, kind
+
+
+async def test_a_customer_is_found_with_bookings_and_money_even_while_all_others_are_stopped(
+    whole: System, client: httpx.AsyncClient
+) -> None:
+    booking = await book(whole, client, "dora.quill@example.com", "31.00")
+    intent = stripe.payment_intent("pi_31", amount=3100, amount_received=3100, metadata={"bookingId": booking})
+    await whole.send_webhook(client, stripe.event("payment_intent.succeeded", intent))
+    await drained(whole)
+    admin = f"{whole.gateway.url}/api/admin"
+
+    async def found() -> bool:
+        answer = (await client.get(f"{admin}/search", params={"q": "dora.quill"})).json()
+        user = (await client.get(f"{admin}/users", params={"search": "quill"})).json()["data"]
+        return bool(answer["payments"]) and [each["totalPaid"] for each in user] == ["31.00"]
+
+    await eventually(found, what="the customer in the read model")
+    user_id = (await client.get(f"{admin}/search", params={"q": "pi_31"})).json()["payments"][0]["userId"]
+    detail = (await client.get(f"{admin}/users/{user_id}")).json()
+    assert "activity" not in detail["unavailable"]
+    assert {"booking.created", "payment.succeeded"} <= {line["kind"] for line in detail["parts"]["activity"]}
+
+    others = [whole.services[name] for name in ("users", "payments", "stats")]
+    for service in others:
+        service.signal(signal.SIGSTOP)
+    try:
+        assert await found()
+        detail = (await client.get(f"{admin}/users/{user_id}")).json()
+        assert detail["unavailable"] == ["identity", "notes", "communications", "activity"]
+        assert detail["parts"]["bookings"][0]["paymentStatus"] == "paid"
+        assert (await client.get(f"{admin}/users/{user_id}/activity")).status_code == 503
+    finally:
+        for service in others:
+            service.signal(signal.SIGCONT)

@@ -40,9 +40,9 @@ class Gateway:
 async def gateway(url: str, **others: object) -> AsyncIterator[Gateway]:
     """Compose the application; its workers do not run."""
     chosen = settings(url, **others)
-    service, rollout = compose(chosen)
+    service, rollout, desk = compose(chosen)
     try:
-        yield Gateway(application(chosen, service, rollout), service.engine)
+        yield Gateway(application(chosen, service, rollout, desk), service.engine)
     finally:
         await service.engine.dispose()
 

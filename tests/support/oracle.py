@@ -24,7 +24,7 @@ PROJECTED = """
 CONSUMERS = {
     "users": ("inbox", ("booking",)),
     "payments": ("inbox", ("booking", "user.booking_linked")),
-    "bookings-gateway": ("inbox", ("user", "user_totals", "payment")),
+    "bookings-gateway": ("inbox", ("user", "user_totals", "payment", "booking")),
     "stats": ("journal", ("booking", "payment", "user")),
 }
 

@@ -33,7 +33,7 @@ class Pump:
         default_factory=lambda: {
             "bookings-gateway": ReadModelHandler("GBP"),
             "payments": PaymentsHandler("/payments"),
-            "users": UsersHandler("/users"),
+            "users": UsersHandler("/users", phone_region="GB"),
             "stats": JournalHandler("/stats"),
         }
     )

@@ -151,11 +151,14 @@ async def system(
     await sweep(amqp_url)
     urls = {name: await databases.create(name.replace("-", "_")) for name in SERVICES}
     whole = System(amqp_url, urls, await bearer_at(urls["bookings-gateway"]))
-    for name in SERVICES:
+    ports = {name: free_port() for name in SERVICES}
+    others = {variable("bookings-gateway", f"{name.upper()}_URL"): f"http://127.0.0.1:{ports[name]}" for name in ports}
+    for name, port in ports.items():
         environment = {
             "AMQP_URL": amqp_url,
             variable(name, "DATABASE_URL"): urls[name],
-            variable(name, "PORT"): str(port := free_port()),
+            variable(name, "PORT"): str(port),
+            **others,
             "PAYMENTS_STRIPE_WEBHOOK_SECRETS": SECRET,
             "INTERNAL_TOKEN": TOKEN,
             **(settings or {}),

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import pytest
 from typer.testing import CliRunner
 
+from shared.database import create_engine
 from shared.events import EVENT_CONTENT_TYPE
 from shared.publisher import Outgoing
 from shared.service import Service
 from support.events import booking
+from support.people import People
 from support.sample_service import running
 from support.waiting import eventually
 from users.cli import app
@@ -93,3 +95,56 @@ async def test_replay_sends_the_log_again_and_says_how_much(users: Service, urls
 
 async def test_migrating_again_changes_nothing(urls: dict[str, str]) -> None:
     assert "up to date" in await Operator(urls).types("migrate")
+
+
+@pytest.fixture
+async def two(urls: dict[str, str]) -> AsyncIterator[tuple[Operator, People, str, str]]:
+    """An operator and two people, one with two addresses."""
+    engine = create_engine(urls["USERS_DATABASE_URL"], name="tests")
+    people = People(engine)
+    await people.learn(booking("b1"), booking("b2", email="ann+x@example.com", contact={"phone": "0111"}))
+    ids = [str(await people.id_of(email)) for email in ("ann@example.com", "ann+x@example.com")]
+    yield Operator(urls), people, ids[0], ids[1]
+    await engine.dispose()
+
+
+Two = tuple[Operator, People, str, str]
+
+
+async def test_an_operator_finds_merges_and_unmerges_after_a_preview(two: Two) -> None:
+    operator, people, one, other = two
+    assert "ann+x@example.com" in await operator.types("list", "--search", "0111")
+    shown = await operator.types("merge", other, one, "--yes", "--reason", "same person")
+    assert "differs" in shown
+    assert "1 bookings" in shown
+    assert f"{other} counts as {one}" in shown
+    shown = await operator.types("show", other)
+    assert f"canonical_id: {one}" in shown
+    assert "same person" in shown
+    await operator.types("unmerge", other, "--yes")
+    assert await people.rows("SELECT 1 FROM users WHERE merged_into IS NOT NULL") == []
+    assert "is not merged" in await operator.types("unmerge", other, "--yes", code=1)
+
+
+async def test_without_a_yes_nothing_is_done(two: Two) -> None:
+    operator, people, one, other = two
+    for words in (("merge", other, one), ("erase", one)):
+        await operator.types(*words, code=1)
+    assert await people.rows("SELECT 1 FROM users WHERE merged_into IS NOT NULL OR erased_at IS NOT NULL") == []
+
+
+async def test_an_operator_erases_after_seeing_what_goes(two: Two) -> None:
+    operator, people, one, _ = two
+    shown = await operator.types("erase", one, "--yes")
+    assert "ann@example.com" in shown
+    assert "1 bookings kept" in shown
+    assert "1 erased" in shown
+    assert await people.places_of(" ann@example.com") == []
+    assert "there is no user" in (await operator.types("show", one[:-4] + "ffff", code=1)).lower()
+
+
+async def test_an_operator_lists_and_dismisses_likely_duplicates(two: Two) -> None:
+    operator, _, one, other = two
+    assert "same mailbox" in await operator.types("duplicates", "--find")
+    assert "none" in await operator.types("duplicates", "--dismiss", one, other)
+    assert "0 found" in await operator.types("duplicates", "--find")

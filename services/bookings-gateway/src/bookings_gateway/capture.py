@@ -24,7 +24,7 @@ from shared.signal import AdaptivePoll, Pace, Signal
 log = structlog.get_logger(__name__)
 
 PAGE = 500
-_LOCK = 7_301_955_101
+LOCK = 7_301_955_101  # whoever holds it is the only one that turns captured changes into events
 _RECONNECT_SECONDS = 0.5
 _LONGEST_ID = 200
 _PACE_SECONDS = 0.04  # bookings in quick succession share a transaction; one alone does not wait
@@ -96,7 +96,7 @@ class Capture:
     async def capture_page(self, engine: AsyncEngine, source: str) -> int:
         """Turn the next changes into events in one transaction and return how many rows went."""
         async with engine.begin() as connection:
-            if not (await connection.execute(_TAKE_TURN, {"key": _LOCK})).scalar_one():
+            if not (await connection.execute(_TAKE_TURN, {"key": LOCK})).scalar_one():
                 return 0
             return await self._capture(connection, source)
 
@@ -105,7 +105,7 @@ class Capture:
 
         Until then no change becomes an event: what the table holds and the changes do not was told, or never told.
         """
-        await connection.execute(_WAIT_FOR_TURN, {"key": _LOCK})
+        await connection.execute(_WAIT_FOR_TURN, {"key": LOCK})
         while await self._capture(connection, source) == PAGE:
             pass
 

@@ -67,6 +67,16 @@ CONTACT_FIELDS = {
 }
 DEFAULT_LAYOUT = Layout()
 
+# Beside the contact: columns that tell of people, in the spellings seen. Those a table has are emptied when its
+# customer is erased.
+PERSONAL_COLUMNS = (
+    *("participants", "participantDetails", "participant_details"),
+    *("invoiceDetails", "invoicedetails", "invoice_details", "billingAddress", "billing_address"),
+    *("notes", "internalNotes", "internal_notes", "comments", "specialRequirements", "special_requirements"),
+    *("dietaryRequirements", "dietary_requirements", "medicalNotes", "medical_notes", "accessibilityNeeds"),
+    *("emergencyContact", "emergency_contact", "dateOfBirth", "date_of_birth"),
+)
+
 # Neither PostgreSQL's text nor UTF-8 can hold these; JSON inside JSON can smuggle them in.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # What an amount of the contract holds: 20 digits, 4 of them decimals.

@@ -1,5 +1,9 @@
 """Named failures."""
 
+from typing import Any
+
+from shared.refusals import Refusal
+
 
 class LegacyTableMissing(LookupError):
     """The legacy table is not there; the message says where it was looked for and what to do."""
@@ -46,3 +50,53 @@ class UnknownColumns(LegacyError):
 
     def __init__(self, names: list[str]) -> None:
         super().__init__(f"Unknown field: {', '.join(sorted(names))}")
+
+
+class NoSuchUser(Refusal):
+    """No user of this id has been heard of."""
+
+    status = 404
+
+    def __init__(self, user_id: object) -> None:
+        super().__init__(f"There is no user {user_id}, or it has not been heard of yet.")
+
+
+class PartAway(Refusal):
+    """The service that has this part did not answer, or not with what was agreed on."""
+
+    status = 503
+
+    def __init__(self, service: str) -> None:
+        super().__init__(f"The {service} service does not answer; try again.", service=service)
+
+
+class Declined(Refusal):
+    """The service that decides said no: its own status, sentence and facts."""
+
+    def __init__(self, status: int, detail: str, facts: dict[str, Any]) -> None:
+        super().__init__(detail, **facts)
+        self.status = status
+
+
+class PreconditionMissing(Refusal):
+    """An update must say which version it changes."""
+
+    status = 428
+
+    def __init__(self) -> None:
+        super().__init__("Send `If-Match` with the `ETag` the user was read with.")
+
+
+class NoSuchPayment(Refusal):
+    """No payment of this id has been heard of."""
+
+    status = 404
+
+    def __init__(self, payment_id: object) -> None:
+        super().__init__(f"There is no payment {payment_id}, or it has not been heard of yet.")
+
+
+class UnusableAmount(Refusal):
+    """An amount that is searched for without its currency, or with more decimals than that has."""
+
+    status = 422

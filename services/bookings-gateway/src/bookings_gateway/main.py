@@ -2,21 +2,24 @@
 
 from datetime import timedelta
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
-from bookings_gateway import api_access, api_migration, api_rollout
+from bookings_gateway import api_access, api_migration, api_payments, api_rollout, api_search, api_users
 from bookings_gateway.access.browser import Browser
 from bookings_gateway.access.documented import document_access
 from bookings_gateway.access.guard import Access, guard
 from bookings_gateway.access.recent import Recent
 from bookings_gateway.access.sessions import Sessions
 from bookings_gateway.access.upkeep import Upkeep
+from bookings_gateway.admin_desk import Desk
 from bookings_gateway.api_bookings import create_router
 from bookings_gateway.capture import Capture
+from bookings_gateway.erase import Erase
 from bookings_gateway.handlers import ReadModelHandler
 from bookings_gateway.history import compose as history_parts
 from bookings_gateway.history import worker
 from bookings_gateway.legacy_table import LegacyTableCache
+from bookings_gateway.remote import Part, Remote
 from bookings_gateway.rollout.flags import SHIPPED, Flags
 from bookings_gateway.rollout.shadow import Shadow
 from bookings_gateway.rollout.switch import Rollout
@@ -28,14 +31,15 @@ from shared.signal import Signal
 from shared.web import create_app as create_web_app
 
 NAME = "bookings-gateway"
-BINDINGS = ("user.*", "payment.*", "user_totals.changed")
+BINDINGS = ("user.*", "payment.*", "user_totals.changed", "booking.*")
 PUBLISHES = ("booking.created", "booking.updated", "booking.deleted")
 SEARCH_PATH = "gateway,public"
 
 
-def compose(settings: Settings) -> tuple[Service, Rollout]:
-    """Return the service's moving parts, not yet running, and its use cases behind the rollout's flags."""
+def compose(settings: Settings) -> tuple[Service, Rollout, Desk]:
+    """Return the service's moving parts, not yet running, and what its doors call."""
     changed = Signal()
+    remote = remote_of(settings)
     tables = LegacyTableCache(settings.legacy_table, settings.layout)
     flags = Flags(settings.flags_file or SHIPPED)
     service = Service(
@@ -50,13 +54,15 @@ def compose(settings: Settings) -> tuple[Service, Rollout]:
             "history": worker.run,
             "flags": flags.run,
             "shadow": lambda service: rollout.shadow.run(service),
+            "erase": Erase(tables, changed).run,
+            "remote": remote.run,
             "access-upkeep": Upkeep(sessions_of(settings)).run,
         },
         search_path=SEARCH_PATH,
     )
     bookings = Bookings(service.engine, tables, changed, currency=settings.currency, zone=settings.legacy_timezone)
     rollout = Rollout(flags, bookings, Shadow(bookings, settings.zone))
-    return service, rollout
+    return service, rollout, Desk(engine=service.engine, remote=remote, currency=settings.currency)
 
 
 def create_app() -> FastAPI:
@@ -65,7 +71,7 @@ def create_app() -> FastAPI:
     return application(settings, *compose(settings))
 
 
-def application(settings: Settings, service: Service, rollout: Rollout) -> FastAPI:
+def application(settings: Settings, service: Service, rollout: Rollout, desk: Desk) -> FastAPI:
     """Return the application of these parts."""
     app = create_web_app(
         service, title="bookings-gateway", description="The legacy bookings API, kept; its changes, published."
@@ -73,8 +79,15 @@ def application(settings: Settings, service: Service, rollout: Rollout) -> FastA
     app.include_router(create_router(rollout))
     app.include_router(api_rollout.create_router(service.engine, rollout.flags))
     app.include_router(api_migration.create_router(history_parts.history(service.engine, settings)))
+    add_admin(app, rollout.flags, desk)
     add_access(app, service, settings)
     return app
+
+
+def add_admin(app: FastAPI, flags: Flags, desk: Desk) -> None:
+    """Add the new admin API, for those its flag lets in."""
+    for door in (api_users, api_payments, api_search):
+        app.include_router(door.router(desk), dependencies=[Depends(flags.require_new_endpoints)])
 
 
 def add_access(app: FastAPI, service: Service, settings: Settings) -> None:
@@ -91,3 +104,13 @@ def sessions_of(settings: Settings) -> Sessions:
     """Return when sessions end."""
     idle, lifetime = timedelta(minutes=settings.session_idle_minutes), timedelta(hours=settings.session_hours)
     return Sessions(idle=idle, lifetime=lifetime)
+
+
+def remote_of(settings: Settings) -> Remote:
+    """Return the clients of the other services."""
+    urls = {
+        Part.USERS: settings.users_url,
+        Part.PAYMENTS: settings.payments_url,
+        Part.STATS: settings.stats_url,
+    }
+    return Remote(urls, settings.internal_token)

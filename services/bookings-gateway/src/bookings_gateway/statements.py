@@ -31,7 +31,8 @@ LISTING = """
     FROM {rows} b
     CROSS JOIN LATERAL ({contact_object}) c
     LEFT JOIN gateway.booking_user l ON l.booking_id = CAST(b.{id} AS text)
-    LEFT JOIN gateway.user_totals t ON t.user_id = l.user_id
+    LEFT JOIN gateway.customer m ON m.user_id = l.user_id AND m.canonical_id IS NOT NULL
+    LEFT JOIN gateway.customer t ON t.user_id = coalesce(m.canonical_id, l.user_id) AND t.totals_sequence > 0
     LEFT JOIN {payments}
     CROSS JOIN LATERAL (SELECT {fields}) r
     WHERE {condition}

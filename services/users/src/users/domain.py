@@ -1,25 +1,51 @@
 """Who is who: pure rules, no input or output."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
+from uuid import UUID
+
+import phonenumbers
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """Contact data as one booking had it, and when it was first and last seen so."""
+@lru_cache(maxsize=4096)
+def phone_key(written: str | None, region: str) -> str | None:
+    """Return a phone number in E.164, so that all ways to write it are equal; ``None`` if it is no valid number.
+
+    Numbers without a country code are of ``region`` (ISO 3166, such as ``GB``).
+    """
+    if not written:
+        return None
+    try:
+        number = phonenumbers.parse(written, region)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+class Contact(NamedTuple):
+    """Contact data as one version of a booking had it."""
 
     first_name: str | None
     last_name: str | None
     email_written: str | None
     phone: str | None
     company: str | None
-    first_seen_at: datetime
-    last_seen_at: datetime
 
     @property
-    def name(self) -> tuple[str, str]:
-        return self.first_name or "", self.last_name or ""
+    def is_bare(self) -> bool:
+        """Whether it says nothing at all."""
+        return not any(self)
+
+    @property
+    def digest(self) -> bytes:
+        """What tells variants apart; an index over the values themselves has a limit of length."""
+        return hashlib.blake2b(repr(self).encode(errors="replace"), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,41 +59,43 @@ class Profile:
     company_name: str | None = None
 
 
-def profile_of(variants: Sequence[Contact], first_booked: datetime) -> Profile:
-    """Choose what to show from everything seen; the same for any order of ``variants``.
-
-    The newest non-empty phone and company show. The name is the first one seen: a later differing name may be
-    a colleague or relative on a shared mailbox, and stays a variant until a person decides.
-    """
-    profile = Profile(created_at=first_booked)
-    named = [variant for variant in variants if any(variant.name)]
-    if named:
-        first = min(named, key=lambda variant: (variant.first_seen_at, variant.name))
-        profile = replace(profile, first_name=first.first_name, last_name=first.last_name)
-    return replace(
-        profile,
-        phone=_newest([(variant.last_seen_at, variant.phone) for variant in variants]),
-        company_name=_newest([(variant.last_seen_at, variant.company) for variant in variants]),
-    )
+CORRECTABLE = ("first_name", "last_name", "phone", "company_name")
 
 
-def _newest(values: Sequence[tuple[datetime, str | None]]) -> str | None:
-    present = [(seen, value) for seen, value in values if value]
-    return max(present)[1] if present else None
+def shown_profile(seen: Profile, corrections: Mapping[str, str]) -> Profile:
+    """Return what bookings say with what staff corrected: a correction stands until it is cleared."""
+    values = {name: corrections.get(name, getattr(seen, name)) for name in CORRECTABLE}
+    return Profile(created_at=seen.created_at, **values)
+
+
+def placeholder_identity(booking_id: str) -> str:
+    """Return the key of the person behind a booking without a usable address."""
+    return f"booking:{booking_id}"
+
+
+def erased_identity(user_id: UUID) -> str:
+    """Return the key an erased person has instead of the address."""
+    return f"erased:{user_id}"
+
+
+def identity_digest(email: str) -> bytes:
+    """Return what is kept of an erased person's normalised address: enough to know it again, not to read it."""
+    return hashlib.sha256(email.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """Which user a booking belongs to, as decided by version ``booking_sequence`` of the booking."""
+class Erasure:
+    """A person who had an address, and until when bookings by it were theirs."""
 
-    booking_id: str
-    user_id: str | None
-    booking_sequence: int
-    sequence: int
+    user_id: UUID
+    erased_at: datetime
 
-    def follow(self, user_id: str | None, booking_sequence: int) -> "Link":
-        """Return the link after seeing a version of the booking; an older version changes nothing."""
-        if booking_sequence <= self.booking_sequence:
-            return self
-        changed = user_id != self.user_id
-        return replace(self, user_id=user_id, booking_sequence=booking_sequence, sequence=self.sequence + int(changed))
+
+def erased_owner(booked_at: datetime, erasures: Collection[Erasure]) -> UUID | None:
+    """Return the erased person a booking was made by; ``None`` if it was made after every erasure of its address.
+
+    It depends on when the booking was made, never on when we hear of it: late, repeated and reordered news of old
+    bookings cannot bring anybody back, and a new booking is a new person's.
+    """
+    later = [erasure for erasure in erasures if booked_at <= erasure.erased_at]
+    return min(later, key=lambda erasure: erasure.erased_at).user_id if later else None

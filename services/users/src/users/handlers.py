@@ -5,7 +5,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import contracts, event_log
 from shared.consumer import Group
 from shared.inbox import InboxHandler
-from users.service import Observation, link_bookings, register_people
+from users.service.forget import forget_placeholders
+from users.service.link_bookings import link_bookings
+from users.service.observation import Observation, attribute
+from users.service.register_people import register_people
 
 TYPES = frozenset({"booking.created", "booking.updated", "booking.deleted"})
 
@@ -13,15 +16,21 @@ TYPES = frozenset({"booking.created", "booking.updated", "booking.deleted"})
 class BookingsHandler(InboxHandler):
     """Registers who booked and links the booking, for every version of a booking in any order."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, *, phone_region: str) -> None:
         self._source = source
+        self._region = phone_region
 
     @property
     def types(self) -> frozenset[str]:
         return TYPES
 
     async def apply(self, connection: AsyncConnection, group: Group) -> None:
-        observations = [Observation.of(event, contracts.read(event)) for event in group.events]
-        people = await register_people(connection, observations)
+        seen = [Observation.of(event, contracts.read(event)) for event in group.events]
+        observations = await attribute(connection, seen)
+        if not observations:
+            return
+        people = await register_people(connection, observations, region=self._region)
         links = await link_bookings(connection, observations, people.ids)
         await event_log.append(connection, self._source, [*people.news, *links], bulk=group.bulk)
+        forgotten = await forget_placeholders(connection, observations)
+        await event_log.append(connection, self._source, forgotten, bulk=group.bulk)

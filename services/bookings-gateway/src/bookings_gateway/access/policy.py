@@ -11,6 +11,10 @@ from bookings_gateway.access.actor import Role
 PREFIX = "/api/admin"
 LEGACY = f"{PREFIX}/bookings"  # refusals below it have the form {"error": …}
 LOGIN = ("POST", f"{PREFIX}/login")  # the one route without a login
+USERS = f"{PREFIX}/users"
+USER = f"{USERS}/{{user_id}}"
+USER_PARTS = ("/bookings", "/payments", "/activity", "/notes", "/communications")
+PAYMENTS = f"{PREFIX}/payments"
 
 POLICY: Mapping[tuple[str, str], Role] = {
     ("GET", f"{PREFIX}/session"): Role.VIEWER,
@@ -29,4 +33,19 @@ POLICY: Mapping[tuple[str, str], Role] = {
     ("GET", f"{LEGACY}/{{booking_id}}"): Role.VIEWER,
     ("PUT", f"{LEGACY}/{{booking_id}}"): Role.STAFF,
     ("DELETE", f"{LEGACY}/{{booking_id}}"): Role.ADMIN,
+    ("GET", f"{PREFIX}/search"): Role.VIEWER,
+    ("GET", USERS): Role.VIEWER,
+    ("GET", f"{USERS}/export"): Role.STAFF,
+    ("GET", f"{USERS}/duplicates"): Role.VIEWER,
+    **dict.fromkeys((("GET", f"{USER}{part}") for part in ("", *USER_PARTS)), Role.VIEWER),
+    ("GET", f"{USER}/merge-preview"): Role.VIEWER,
+    ("PATCH", USER): Role.STAFF,
+    ("POST", f"{USER}/notes"): Role.STAFF,
+    ("POST", f"{USER}/communications"): Role.STAFF,
+    **dict.fromkeys((("POST", f"{USER}/{decision}") for decision in ("merge", "unmerge", "erase")), Role.ADMIN),
+    ("GET", PAYMENTS): Role.VIEWER,
+    ("GET", f"{PAYMENTS}/export"): Role.STAFF,
+    ("POST", f"{PAYMENTS}/manual"): Role.STAFF,
+    ("GET", f"{PAYMENTS}/{{payment_id}}"): Role.VIEWER,
+    ("POST", f"{PAYMENTS}/{{payment_id}}/refund"): Role.ADMIN,
 }

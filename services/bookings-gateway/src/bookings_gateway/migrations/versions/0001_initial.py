@@ -35,33 +35,6 @@ CAPTURE = [
 ]
 
 READ_MODEL = [
-    """
-    CREATE TABLE user_summary (
-        user_id       uuid PRIMARY KEY,
-        sequence      bigint NOT NULL,
-        email         text,
-        first_name    text,
-        last_name     text,
-        phone         text,
-        company_name  text,
-        placeholder   boolean NOT NULL,
-        created_at    timestamptz NOT NULL
-    )
-    """,
-    """
-    CREATE TABLE user_totals (
-        user_id             uuid PRIMARY KEY,
-        sequence            bigint NOT NULL,
-        total_bookings      bigint NOT NULL,
-        total_spent         numeric NOT NULL,
-        total_paid          numeric NOT NULL,
-        total_refunded      numeric NOT NULL,
-        currencies          json NOT NULL,
-        first_booking_date  timestamptz,
-        last_booking_date   timestamptz,
-        last_activity_date  timestamptz
-    )
-    """,
     # written: whether the legacy row has it. The partial indexes are the write-back's queue.
     """
     CREATE TABLE booking_user (
@@ -73,8 +46,7 @@ READ_MODEL = [
     """,
     "CREATE INDEX booking_user_due ON booking_user (booking_id) WHERE NOT written",
     "CREATE INDEX booking_user_user_id ON booking_user (user_id)",
-    # received, refunded and disputed are minor units of currency.
-    # flag is why a payment was not written into its booking.
+    # Amounts are minor units of currency; flag is why a payment was not written into its booking.
     """
     CREATE TABLE booking_payment (
         payment_id  text PRIMARY KEY,
@@ -84,12 +56,19 @@ READ_MODEL = [
         currency    text NOT NULL,
         received    bigint NOT NULL,
         refunded    bigint NOT NULL,
-        disputed    bigint NOT NULL DEFAULT 0,
-        open_disputes  integer NOT NULL DEFAULT 0,
+        disputed    bigint NOT NULL,
+        open_disputes  integer NOT NULL,
         method      text,
         reference   text,
         paid_at     timestamptz NOT NULL,
         migrated    boolean NOT NULL,
+        amount      bigint NOT NULL,
+        net         bigint NOT NULL,
+        card_brand  text,
+        card_last4  text,
+        stripe_payment_intent_id  text COLLATE "C",
+        stripe_charge_id          text COLLATE "C",
+        created_at  timestamptz NOT NULL,
         written     boolean NOT NULL DEFAULT false,
         flag        text CHECK (flag IN ('booking_cancelled', 'booking_missing'))
     ) WITH (fillfactor = 80)

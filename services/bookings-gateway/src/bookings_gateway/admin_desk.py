@@ -1,0 +1,81 @@
+"""What the admin API's routes have in common: what they call, their paging, and the age of what they show."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Header, Query, Response
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bookings_gateway.access import audit
+from bookings_gateway.access.actor import Actor
+from bookings_gateway.export import FORMULA, LINES, lines_of
+from bookings_gateway.remote import Remote
+from bookings_gateway.schemas_admin import Word
+
+PREFIX = "/api/admin"
+AGE_HEADER = "X-Read-Model-Heard"
+
+Limit = Annotated[int, Query(ge=1, le=200)]
+Offset = Annotated[int, Query(ge=0, le=1_000_000_000)]
+Cursor = Annotated[Word | None, Query(description="`next` of the page before")]
+Order = Annotated[Literal["asc", "desc"], Query(description="What is missing counts as the smallest")]
+Search = Annotated[
+    str | None, Query(max_length=200, description="Name, e-mail, phone in any format, company, reference; words begun")
+]
+_KEY = Header(
+    alias="Idempotency-Key",
+    min_length=8,
+    max_length=200,
+    pattern=r"^[\x21-\x7e]+$",
+    description="The same key again does it once",
+)
+Key = Annotated[str, _KEY]
+OptionalKey = Annotated[str | None, _KEY]
+
+AGED: dict[str, Any] = {
+    "headers": {
+        AGE_HEADER: {
+            "description": "When an event of each service was last taken in: `users=…, payments=…, stats=…`",
+            "schema": {"type": "string"},
+        }
+    }
+}
+_HEARD = text("SELECT source, heard_at FROM heard ORDER BY source")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What the routes call. ``currency`` is the business's own."""
+
+    engine: AsyncEngine
+    remote: Remote
+    currency: str
+
+    async def say_age(self, response: Response) -> None:
+        """Put on the answer how old the read model is."""
+        async with self.engine.connect() as connection:
+            rows = (await connection.execute(_HEARD)).all()
+        response.headers[AGE_HEADER] = ", ".join(f"{row.source.strip('/')}={_shown(row.heard_at)}" for row in rows)
+
+    async def record(self, actor: Actor, *, action: str, entity: str, after: Mapping[str, Any] | None = None) -> None:
+        """Record what another service has just done for somebody; commits by itself."""
+        async with self.engine.begin() as connection:
+            await audit.record(connection, actor, action=action, entity=entity, after=after)
+
+
+def _shown(moment: datetime | None) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else "never"
+
+
+async def csv_body(header: Sequence[str], rows: AsyncIterator[Sequence[object]]) -> AsyncIterator[bytes]:
+    """Yield a CSV file, a few hundred lines at a time; text that would be a formula gets an apostrophe in front."""
+    lines: list[Sequence[object]] = [header]
+    async for row in rows:
+        lines.append([f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell for cell in row])
+        if len(lines) >= LINES:
+            yield lines_of(lines)
+            lines.clear()
+    yield lines_of(lines)

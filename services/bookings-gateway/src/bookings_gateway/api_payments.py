@@ -1,0 +1,154 @@
+"""The HTTP door of payments: lists from the read model; refunds, manual payments and timelines from their service."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import StreamingResponse
+
+from bookings_gateway import customer_records as records
+from bookings_gateway import schemas_admin as shown
+from bookings_gateway import schemas_parts as parts
+from bookings_gateway.access.actor import Actor, current_actor
+from bookings_gateway.admin_desk import AGED, PREFIX, Desk, Key, Limit, Offset, Order, Search, csv_body
+from bookings_gateway.errors import Declined, PartAway, UnusableAmount
+from bookings_gateway.remote import Call, Part
+from shared.money import to_minor
+from shared.problems import documented
+
+Staff = Annotated[Actor, Depends(current_actor)]
+Sort = Literal["createdAt", "paidAt", "amount", "refunded", "status", "method", "currency"]
+_EXPORTED = (
+    *("id", "status", "currency", "amount", "received", "refunded", "disputed", "net", "method", "bookingReference"),
+    *("bookingId", "userId", "customerName", "reference", "stripePaymentIntentId", "paidAt", "createdAt"),
+)
+
+
+class Filters:
+    """The query of a list of payments; every filter given must hold."""
+
+    def __init__(
+        self,
+        *,
+        search: Search = None,
+        sort: Sort = "createdAt",
+        order: Order = "desc",
+        status: shown.PaymentStatus | None = None,
+        method: shown.Word | None = None,
+        currency: shown.Currency | None = None,
+        least: Annotated[shown.MoneyGiven | None, Query(alias="minAmount", description="Needs `currency`")] = None,
+        most: Annotated[shown.MoneyGiven | None, Query(alias="maxAmount", description="Needs `currency`")] = None,
+        created_from: Annotated[shown.Moment | None, Query(alias="createdFrom")] = None,
+        created_to: Annotated[shown.Moment | None, Query(alias="createdTo", description="Not included")] = None,
+        user_id: Annotated[UUID | None, Query(alias="userId")] = None,
+        booking_id: Annotated[shown.Word | None, Query(alias="bookingId")] = None,
+        unmatched: Annotated[bool | None, Query(description="Without a booking")] = None,
+        refunded: Annotated[bool | None, Query(description="In part or in full")] = None,
+        disputed: bool | None = None,
+    ) -> None:
+        self.wanted = records.PaymentsWanted(
+            search=search or None,
+            sort=sort,
+            descending=order == "desc",
+            status=status,
+            method=method,
+            currency=currency,
+            least=_minor(least, currency),
+            most=_minor(most, currency),
+            created_from=created_from,
+            created_to=created_to,
+            user_id=user_id,
+            booking_id=booking_id,
+            unmatched=unmatched,
+            refunded=refunded,
+            disputed=disputed,
+        )
+
+
+def _minor(amount: str | None, currency: str | None) -> int | None:
+    if amount is None:
+        return None
+    if currency is None:
+        raise UnusableAmount("An amount is searched for in a `currency`; name it.")
+    try:
+        return to_minor(Decimal(amount), currency)
+    except ValueError as error:
+        raise UnusableAmount(f"{error}.") from None
+
+
+def router(desk: Desk) -> APIRouter:
+    """Return the routes of payments; those with a fixed path come before ``{payment_id}``."""
+    routes = APIRouter(prefix=f"{PREFIX}/payments", tags=["payments"], responses=documented(403))
+    _add_lists(routes, desk)
+    _add_money(routes, desk)
+    _add_one(routes, desk)
+    return routes
+
+
+def _add_lists(routes: APIRouter, desk: Desk) -> None:
+    @routes.get("", responses={200: AGED})
+    async def list_payments(
+        response: Response, filters: Annotated[Filters, Depends()], limit: Limit = 50, offset: Offset = 0
+    ) -> shown.PaymentPage:
+        """Return payments; `total` counts all that match."""
+        page = await records.find_payments(desk.engine, filters.wanted, limit=limit, offset=offset)
+        await desk.say_age(response)
+        items = [shown.PaymentItem.model_validate(shown.payment_item(row)) for row in page.rows]
+        return shown.PaymentPage(data=items, total=page.total, limit=limit, offset=offset)
+
+    @routes.get("/export", response_class=StreamingResponse, responses={200: {"content": {"text/csv": {}}}})
+    async def export_payments(filters: Annotated[Filters, Depends()]) -> StreamingResponse:
+        """Return all payments that match as CSV, safe to open in a spreadsheet."""
+        headers = {"Content-Disposition": 'attachment; filename="payments.csv"'}
+        body = csv_body(_EXPORTED, _cells(desk, filters.wanted))
+        return StreamingResponse(body, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _add_one(routes: APIRouter, desk: Desk) -> None:
+    @routes.get("/{payment_id}", responses=documented(404))
+    async def get_payment(payment_id: UUID, response: Response) -> parts.PaymentDetail:
+        """Return one payment with its timeline."""
+        row = await records.payment(desk.engine, payment_id)
+        timeline = await _timeline(desk, payment_id)
+        await desk.say_age(response)
+        extra = {"timeline": timeline, "unavailable": ["timeline"] if timeline is None else []}
+        return parts.PaymentDetail.model_validate({**shown.payment_item(row), **extra})
+
+
+def _add_money(routes: APIRouter, desk: Desk) -> None:
+    @routes.post("/manual", status_code=201, responses=documented(400, 404, 409))
+    async def record_payment(body: parts.ManualPayment, actor: Staff, key: Key) -> parts.RecordedPayment:
+        """Record a payment by cash, bank transfer or invoice."""
+        order = {**body.model_dump(mode="json"), "recorded_by": actor.name}
+        call = Call(Part.PAYMENTS, "POST", "/payments/manual", body=order, headers={"Idempotency-Key": key})
+        made = await desk.remote.ask(call, parts.DetailOfPayments)
+        after = {"amount": body.amount, "currency": body.currency}
+        await desk.record(actor, action="payment.recorded", entity=f"payment/{made.payment.id}", after=after)
+        return parts.RecordedPayment(id=made.payment.id, timeline=made.timeline)
+
+    @routes.post("/{payment_id}/refund", status_code=201, responses=documented(400, 404, 409))
+    async def refund_payment(payment_id: UUID, body: parts.RefundOrder, actor: Staff, key: Key) -> parts.Refund:
+        """Give money back through Stripe. More than what is left is refused with the remaining amount."""
+        order: dict[str, Any] = {**body.model_dump(mode="json"), "requested_by": actor.name}
+        path, headers = f"/payments/{payment_id}/refunds", {"Idempotency-Key": key}
+        call = Call(Part.PAYMENTS, "POST", path, body=order, headers=headers, patient=True)
+        refund = await desk.remote.ask(call, parts.Refund)
+        after = {"amount": refund.amount, "currency": refund.currency, "state": refund.state}
+        await desk.record(actor, action="payment.refunded", entity=f"payment/{payment_id}", after=after)
+        return refund
+
+
+async def _timeline(desk: Desk, payment_id: UUID) -> list[parts.TimelineItem] | None:
+    try:
+        found = await desk.remote.ask(Call(Part.PAYMENTS, "GET", f"/payments/{payment_id}"), parts.DetailOfPayments)
+    except (PartAway, Declined):
+        return None
+    return found.timeline
+
+
+async def _cells(desk: Desk, wanted: records.PaymentsWanted) -> AsyncIterator[list[object]]:
+    async for row in records.every_payment(desk.engine, wanted):
+        item = shown.PaymentItem.model_validate(shown.payment_item(row)).model_dump(mode="json", by_alias=True)
+        yield [item[name] for name in _EXPORTED]

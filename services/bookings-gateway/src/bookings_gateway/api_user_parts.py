@@ -1,0 +1,152 @@
+"""The HTTP door of what other services have of a user: asked there, passed on, recorded here."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+from pydantic import BaseModel
+
+from bookings_gateway import customers
+from bookings_gateway import schemas_parts as parts
+from bookings_gateway.access.actor import Actor, current_actor
+from bookings_gateway.admin_desk import Cursor, Desk, Limit, OptionalKey
+from bookings_gateway.errors import PreconditionMissing
+from bookings_gateway.remote import Call, Part, idempotent
+from bookings_gateway.schemas_admin import totals
+from shared.problems import documented
+
+Answer = TypeVar("Answer", bound=BaseModel)
+Staff = Annotated[Actor, Depends(current_actor)]
+_WRITING = documented(400, 404, 409)
+
+
+def add_fixed(routes: APIRouter, desk: Desk) -> None:
+    """Add what has a path of its own; it has to come before ``{user_id}``."""
+
+    @routes.get("/duplicates", responses=documented())
+    async def duplicates(limit: Limit = 50, cursor: Cursor = None) -> parts.DuplicatePage:
+        """Return pairs of users who may be one person. Nothing is merged by itself."""
+        call = Call(Part.USERS, "GET", "/duplicates", {"limit": limit, "cursor": cursor})
+        page = await desk.remote.ask(call, parts.DuplicatesOfUsers)
+        return parts.DuplicatePage(data=page.items, next=page.next)
+
+
+def add_records(routes: APIRouter, desk: Desk) -> None:
+    """Add notes, communications and activity."""
+
+    @routes.get("/{user_id}/notes", responses=documented(404))
+    async def list_notes(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> parts.NotePage:
+        """Return notes, newest first."""
+        page = await desk.remote.ask(_page(user_id, "notes", limit, cursor), parts.NotesOfUsers)
+        return parts.NotePage(data=page.items, next=page.next)
+
+    @routes.post("/{user_id}/notes", status_code=201, responses=_WRITING)
+    async def add_note(user_id: UUID, body: parts.NewNote, actor: Staff, key: OptionalKey = None) -> parts.Note:
+        """Add a note."""
+        call = _write(user_id, "notes", {**body.model_dump(mode="json"), "author": actor.name}, key)
+        note = await desk.remote.ask(call, parts.Note)
+        after = {"kind": note.kind, "internal": note.internal}
+        await desk.record(actor, action="note.added", entity=f"user/{user_id}", after=after)
+        return note
+
+    @routes.get("/{user_id}/communications", responses=documented(404))
+    async def list_communications(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> parts.CommunicationPage:
+        """Return what was said and written, newest first."""
+        page = await desk.remote.ask(_page(user_id, "communications", limit, cursor), parts.CommunicationsOfUsers)
+        return parts.CommunicationPage(data=page.items, next=page.next)
+
+    @routes.post("/{user_id}/communications", status_code=201, responses=_WRITING)
+    async def add_communication(
+        user_id: UUID, body: parts.NewCommunication, actor: Staff, key: OptionalKey = None
+    ) -> parts.Communication:
+        """Note down what was said or written."""
+        call = _write(user_id, "communications", {**body.model_dump(mode="json"), "author": actor.name}, key)
+        added = await desk.remote.ask(call, parts.Communication)
+        after = {"channel": added.channel, "direction": added.direction}
+        await desk.record(actor, action="communication.added", entity=f"user/{user_id}", after=after)
+        return added
+
+    @routes.get("/{user_id}/activity", responses=documented(404))
+    async def list_activity(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> parts.ActivityPage:
+        """Return what happened to a user, newest first."""
+        query = {"limit": limit, "after": cursor}
+        page = await desk.remote.ask(
+            Call(Part.STATS, "GET", f"/users/{user_id}/activity", query), parts.ActivityOfStats
+        )
+        return parts.ActivityPage(data=page.items, next=page.next)
+
+
+def add_changes(routes: APIRouter, desk: Desk) -> None:
+    """Add what changes a user: corrections, merging and its undoing, erasing."""
+
+    @routes.patch("/{user_id}", responses=documented(400, 404, 409, 412, 428))
+    async def correct_user(
+        user_id: UUID,
+        body: parts.UserChange,
+        actor: Staff,
+        response: Response,
+        if_match: Annotated[str | None, Header(description="The `ETag` the user was read with")] = None,
+    ) -> parts.ChangedUser:
+        """Correct a user. Only the fields sent change; null takes a correction back."""
+        if if_match is None:
+            raise PreconditionMissing
+        fields = body.model_dump(mode="json", exclude_unset=True)
+        order = {**fields, "by": actor.name}
+        call = Call(Part.USERS, "PATCH", f"/users/{user_id}", body=order, headers={"If-Match": if_match})
+        changed = await desk.remote.ask(call, parts.ChangedUser)
+        await desk.record(actor, action="user.corrected", entity=f"user/{user_id}", after=fields)
+        response.headers["ETag"] = f'"{changed.sequence}"'
+        return changed
+
+    @routes.get("/{user_id}/merge-preview", responses=documented(404, 409))
+    async def preview_merge(user_id: UUID, into: Annotated[UUID, Query()]) -> parts.MergePreview:
+        """Return what a merge would change: fields, bookings, payments, money."""
+        call = Call(Part.USERS, "GET", f"/users/{user_id}/merge-preview", {"into": str(into)})
+        preview = await desk.remote.ask(call, parts.PreviewOfUsers)
+        person = await customers.one(desk.engine, user_id)
+        return parts.MergePreview(**dict(preview), totals=totals(person.row, desk.currency))
+
+    @routes.post("/{user_id}/merge", responses=_WRITING)
+    async def merge_user(user_id: UUID, body: parts.MergeOrder, actor: Staff) -> parts.ChangedUser:
+        """Let a user count as another. Both e-mails keep resolving; nothing is deleted."""
+        call = _decision("merge", user_id, actor, body)
+        return await _decided(desk, actor, call, await desk.remote.ask(call, parts.ChangedUser))
+
+    @routes.post("/{user_id}/unmerge", responses=_WRITING)
+    async def unmerge_user(user_id: UUID, body: parts.UnmergeOrder, actor: Staff) -> parts.ChangedUser:
+        """Take a merge back: everything is as if it had never been."""
+        call = _decision("unmerge", user_id, actor, body)
+        return await _decided(desk, actor, call, await desk.remote.ask(call, parts.ChangedUser))
+
+    @routes.post("/{user_id}/erase", responses=_WRITING)
+    async def erase_user(user_id: UUID, body: parts.EraseOrder, actor: Staff) -> parts.Erased:
+        """Remove a person everywhere, for good. Bookings, payments and their amounts stay."""
+        call = _decision("erase", user_id, actor, body)
+        return await _decided(desk, actor, call, await desk.remote.ask(call, parts.Erased))
+
+
+def _decision(what: str, user_id: UUID, actor: Actor, order: BaseModel) -> Call:
+    return Call(
+        Part.USERS,
+        "POST",
+        f"/users/{user_id}/{what}",
+        body={**order.model_dump(mode="json"), "by": actor.name},
+        patient=True,
+    )
+
+
+async def _decided(desk: Desk, actor: Actor, call: Call, outcome: Answer) -> Answer:
+    """Record a decision that was taken, and return what came of it."""
+    _, _, user_id, what = call.path.split("/")
+    merged_into = (call.body or {}).get("into")
+    await desk.record(actor, action=f"user.{what}", entity=f"user/{user_id}", after={"merged_into": merged_into})
+    return outcome
+
+
+def _page(user_id: UUID, what: str, limit: int, cursor: str | None) -> Call:
+    return Call(Part.USERS, "GET", f"/users/{user_id}/{what}", {"limit": limit, "cursor": cursor})
+
+
+def _write(user_id: UUID, what: str, body: Mapping[str, Any], key: str | None) -> Call:
+    return Call(Part.USERS, "POST", f"/users/{user_id}/{what}", body=body, headers=idempotent(key))

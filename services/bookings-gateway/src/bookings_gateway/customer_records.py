@@ -1,0 +1,218 @@
+"""Bookings and payments as the admin sees them beside a user, and the list of all payments. From the read model."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from bookings_gateway.errors import NoSuchPayment
+from bookings_gateway.search_text import Query
+
+# The bookings of everybody who counts as one user: the canonical one, and all merged into it.
+_THEIR_BOOKINGS = """
+    SELECT booking_id FROM booking_user WHERE user_id IN (
+        SELECT user_id FROM customer
+        WHERE user_id = (SELECT coalesce(canonical_id, user_id) FROM customer WHERE user_id = :user_id)
+           OR canonical_id = (SELECT coalesce(canonical_id, user_id) FROM customer WHERE user_id = :user_id))
+"""
+
+_BOOKING = """
+    b.booking_id, b.booking_reference, b.status, b.first_name, b.last_name, b.email, b.phone, b.company,
+    b.final_amount, b.currency, b.payment_date, b.payment_method, b.payment_reference, b.created_at, b.updated_at,
+    coalesce(k.canonical_id, l.user_id) AS user_id,
+    (SELECT CASE WHEN bool_or(p.open_disputes > 0 OR p.disputed > 0) THEN 'disputed'
+                 WHEN coalesce(sum(p.received), 0) = 0 THEN 'unpaid' WHEN sum(p.refunded) = 0 THEN 'paid'
+                 WHEN sum(p.refunded) < sum(p.received) THEN 'partially_refunded' ELSE 'refunded' END
+     FROM booking_payment p WHERE p.booking_id = b.booking_id AND p.status = 'succeeded') AS payment_status
+"""
+_BOOKING_FROM = """
+    booking_summary b LEFT JOIN booking_user l USING (booking_id) LEFT JOIN customer k ON k.user_id = l.user_id
+"""
+_BOOKINGS = """
+    WITH theirs AS MATERIALIZED ({theirs}), page AS (
+        SELECT booking_id, s.created_at, count(*) OVER () AS total
+        FROM theirs JOIN booking_summary s USING (booking_id) WHERE NOT s.deleted
+        ORDER BY s.created_at DESC NULLS LAST, booking_id LIMIT :limit OFFSET :offset
+    )
+    SELECT {columns}, page.total FROM page JOIN ({source}) ON b.booking_id = page.booking_id
+    ORDER BY page.created_at DESC NULLS LAST, page.booking_id
+"""
+_BOOKINGS_TOTAL = "SELECT count(*) FROM booking_summary WHERE NOT deleted AND booking_id IN ({theirs})"
+_BOOKINGS_BY_ID = """
+    SELECT {columns} FROM {source} WHERE b.booking_id = ANY(CAST(:ids AS text[])) AND NOT b.deleted
+"""
+
+_PAYMENT = """
+    p.payment_id, p.status, p.currency, p.amount, p.received, p.refunded, p.disputed, p.net, p.open_disputes, p.method,
+    p.card_brand, p.card_last4, p.booking_id, p.migrated, p.stripe_payment_intent_id, p.stripe_charge_id, p.reference,
+    CASE WHEN p.status = 'succeeded' THEN p.paid_at END AS paid_at, p.created_at, b.booking_reference,
+    coalesce(k.canonical_id, l.user_id) AS user_id, k.first_name, k.last_name
+"""
+_PAYMENT_FROM = """
+    booking_payment p LEFT JOIN booking_summary b USING (booking_id) LEFT JOIN booking_user l USING (booking_id)
+    LEFT JOIN customer m ON m.user_id = l.user_id
+    LEFT JOIN customer k ON k.user_id = coalesce(m.canonical_id, l.user_id)
+"""
+PAYMENT_SORTS: Mapping[str, str] = {
+    "createdAt": "created_at",
+    "paidAt": "paid_at",
+    "amount": "amount",
+    "refunded": "refunded",
+    "status": "status",
+    "method": "method",
+    "currency": "currency",
+}
+_PAYMENT_FILTERS = {
+    "status": "status = :status",
+    "method": "method = :method",
+    "currency": "currency = :currency",
+    "least": "amount >= :least",
+    "most": "amount <= :most",
+    "created_from": "created_at >= :created_from",
+    "created_to": "created_at < :created_to",
+    "booking_id": "booking_id = :booking_id",
+    "user_id": f"booking_id IN ({_THEIR_BOOKINGS})",
+    "unmatched": "(booking_id IS NULL) = :unmatched",
+    "refunded": "(refunded > 0) = :refunded",
+    "disputed": "(disputed > 0 OR open_disputes > 0) = :disputed",
+}
+# By an id of its own, or through the words of its booking. The end of a range instead of LIKE: any plan uses the index.
+PAYMENT_BY_CODE = """
+    (payment_id = :code OR (stripe_payment_intent_id >= :code AND stripe_payment_intent_id < :code_end)
+        OR (stripe_charge_id >= :code AND stripe_charge_id < :code_end))
+"""
+_BY_BOOKING = "booking_id IN (SELECT booking_id FROM booking_summary WHERE search @@ CAST(:words AS tsquery))"
+_PAGE = """
+    WITH page AS MATERIALIZED (
+        SELECT payment_id FROM booking_payment WHERE {conditions}
+        ORDER BY {key} {direction}, payment_id {direction} LIMIT :limit OFFSET :offset
+    )
+    SELECT {columns} FROM page JOIN ({source}) ON p.payment_id = page.payment_id
+    ORDER BY p.{key} {direction}, p.payment_id {direction}
+"""
+_COUNT = "SELECT count(*) FROM booking_payment WHERE {conditions}"
+_ALL = """
+    SELECT {columns} FROM {source} WHERE p.payment_id IN (SELECT payment_id FROM booking_payment WHERE {conditions})
+    ORDER BY p.{key} {direction}, p.payment_id {direction}
+"""
+_PAYMENTS_BY_ID = "SELECT {columns} FROM {source} WHERE p.payment_id = ANY(CAST(:ids AS text[]))"
+
+
+_OF_BOOKINGS = {"columns": _BOOKING, "source": _BOOKING_FROM, "theirs": _THEIR_BOOKINGS}
+_OF_PAYMENTS = {"columns": _PAYMENT, "source": _PAYMENT_FROM}
+BOOKINGS_OF_USER = text(_BOOKINGS.format(**_OF_BOOKINGS))
+BOOKINGS_OF_USER_TOTAL = text(_BOOKINGS_TOTAL.format(**_OF_BOOKINGS))
+BOOKINGS_BY_ID = text(_BOOKINGS_BY_ID.format(**_OF_BOOKINGS))
+PAYMENTS_BY_ID = text(_PAYMENTS_BY_ID.format(**_OF_PAYMENTS))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentsWanted:
+    """Which payments, in which order; ``None`` is no restriction. Amounts are minor units of ``currency``."""
+
+    search: str | None = None
+    status: str | None = None
+    method: str | None = None
+    currency: str | None = None
+    least: int | None = None
+    most: int | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    booking_id: str | None = None
+    user_id: UUID | None = None
+    unmatched: bool | None = None
+    refunded: bool | None = None
+    disputed: bool | None = None
+    sort: str = "createdAt"
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """A page of bookings or payments; ``total`` counts all that match."""
+
+    rows: Sequence[RowMapping]
+    total: int
+
+
+async def bookings_of(engine: AsyncEngine, user_id: UUID, *, limit: int, offset: int) -> Records:
+    """Return the bookings of a user and of all merged with them, newest first."""
+    bound = {"user_id": user_id, "limit": limit, "offset": offset}
+    async with engine.connect() as connection:
+        rows = (await connection.execute(BOOKINGS_OF_USER, bound)).mappings().all()
+        if rows:
+            return Records(rows, rows[0]["total"])
+        return Records([], int((await connection.execute(BOOKINGS_OF_USER_TOTAL, {"user_id": user_id})).scalar_one()))
+
+
+async def find_payments(engine: AsyncEngine, wanted: PaymentsWanted, *, limit: int, offset: int) -> Records:
+    """Return a page of payments and how many match."""
+    conditions, bound = _conditions(wanted)
+    page = _statement(_PAGE, wanted, conditions)
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ")
+        total = int((await connection.execute(text(_COUNT.format(conditions=conditions)), bound)).scalar_one())
+        rows = (await connection.execute(page, {**bound, "limit": limit, "offset": offset})).mappings().all()
+    return Records(rows, total)
+
+
+async def every_payment(engine: AsyncEngine, wanted: PaymentsWanted) -> AsyncIterator[RowMapping]:
+    """Go through all payments that match, in their order, without holding them all."""
+    conditions, bound = _conditions(wanted)
+    async with engine.connect() as connection:
+        query = _statement(_ALL, wanted, conditions).execution_options(yield_per=500)
+        async for row in (await connection.stream(query, bound)).mappings():
+            yield row
+
+
+async def payment(engine: AsyncEngine, payment_id: UUID) -> RowMapping:
+    """Return one payment; raises :class:`NoSuchPayment`."""
+    async with engine.connect() as connection:
+        rows = await payments_by_id(connection, [str(payment_id)])
+    if not rows:
+        raise NoSuchPayment(payment_id)
+    return rows[0]
+
+
+async def payments_by_id(connection: AsyncConnection, ids: Sequence[str]) -> Sequence[RowMapping]:
+    return (await connection.execute(PAYMENTS_BY_ID, {"ids": list(ids)})).mappings().all()
+
+
+def _conditions(wanted: PaymentsWanted) -> tuple[str, dict[str, Any]]:
+    bound = {name: value for name in _PAYMENT_FILTERS if (value := getattr(wanted, name)) is not None}
+    conditions = ["true", *(_PAYMENT_FILTERS[name] for name in bound)]
+    if wanted.search:
+        found, named = search_condition(Query(wanted.search))
+        conditions.append(found)
+        bound |= named
+    return " AND ".join(conditions), bound
+
+
+def search_condition(query: Query) -> tuple[str, dict[str, Any]]:
+    """Return how a payment is found by what somebody typed, and what that binds."""
+    if query.is_empty:
+        return "false", {}
+    if query.code:
+        bound = {"words": query.begun(), **code_range(query.code)}
+        return f"({PAYMENT_BY_CODE} OR {_BY_BOOKING})", bound
+    return _BY_BOOKING, {"words": query.begun()}
+
+
+def code_range(code: str) -> dict[str, str]:
+    """Return the bounds of every id that begins with ``code``."""
+    return {"code": code, "code_end": f"{code}\U0010ffff"}
+
+
+def _statement(template: str, wanted: PaymentsWanted, conditions: str) -> TextClause:
+    return text(
+        template.format(
+            **_OF_PAYMENTS,
+            conditions=conditions,
+            key=PAYMENT_SORTS[wanted.sort],
+            direction="DESC" if wanted.descending else "ASC",
+        )
+    )

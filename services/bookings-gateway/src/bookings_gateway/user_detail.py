@@ -1,0 +1,95 @@
+"""One user with the newest of all parts, each from whoever has it; what is away is named, the rest is there."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from bookings_gateway import customer_records as records
+from bookings_gateway import customers
+from bookings_gateway import schemas_admin as shown
+from bookings_gateway import schemas_parts as parts
+from bookings_gateway.admin_desk import Desk
+from bookings_gateway.errors import Declined, PartAway
+from bookings_gateway.remote import Call, Part
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+NEWEST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """``sequence`` is the newest version of the user that is known."""
+
+    body: parts.UserDetail
+    sequence: int
+
+
+async def detail(desk: Desk, user_id: UUID) -> Detail:
+    """Return the user and its parts, asked for all at once; raises :class:`NoSuchUser`."""
+    (person, bookings, payments), (identity, notes, communications, activity) = await asyncio.gather(
+        asyncio.gather(
+            customers.one(desk.engine, user_id),
+            records.bookings_of(desk.engine, user_id, limit=NEWEST, offset=0),
+            records.find_payments(desk.engine, records.PaymentsWanted(user_id=user_id), limit=NEWEST, offset=0),
+        ),
+        asyncio.gather(
+            _part(desk, Call(Part.USERS, "GET", f"/users/{user_id}"), parts.Identity),
+            _part(desk, _newest(Part.USERS, user_id, "notes"), parts.NotesOfUsers),
+            _part(desk, _newest(Part.USERS, user_id, "communications"), parts.CommunicationsOfUsers),
+            _part(desk, _newest(Part.STATS, user_id, "activity"), parts.ActivityOfStats),
+        ),
+    )
+    asked = {"identity": identity, "notes": notes, "communications": communications, "activity": activity}
+    body = {
+        **shown.user_item(person.row, desk.currency),
+        "totals": shown.totals(person.row, desk.currency),
+        "merged_into": person.row["canonical_id"],
+        "merged_from": person.merged_from,
+        "emails": identity.emails if identity else None,
+        "variants": identity.variants if identity else None,
+        "parts": _parts(bookings, payments, notes, communications, activity),
+        "unavailable": [name for name, part in asked.items() if part is None],
+    }
+    sequence = max(person.row["user_sequence"], identity.sequence if identity else 0)
+    return Detail(parts.UserDetail.model_validate(body), sequence)
+
+
+def _newest(part: Part, user_id: UUID, what: str) -> Call:
+    return Call(part, "GET", f"/users/{user_id}/{what}", {"limit": NEWEST})
+
+
+async def _part(desk: Desk, call: Call, model: type[Answer]) -> Answer | None:
+    """Return one part; ``None`` when its service is away, or has not heard of the user yet."""
+    try:
+        return await desk.remote.ask(call, model)
+    except (PartAway, Declined):
+        return None
+
+
+def _parts(
+    bookings: records.Records,
+    payments: records.Records,
+    notes: parts.NotesOfUsers | None,
+    communications: parts.CommunicationsOfUsers | None,
+    activity: parts.ActivityOfStats | None,
+) -> dict[str, Any]:
+    return {
+        "bookings": [shown.booking_item(row) for row in bookings.rows],
+        "total_bookings": bookings.total,
+        "payments": [shown.payment_item(row) for row in payments.rows],
+        "total_payments": payments.total,
+        "notes": _items(notes),
+        "communications": _items(communications),
+        "activity": _items(activity),
+    }
+
+
+def _items(
+    page: parts.NotesOfUsers | parts.CommunicationsOfUsers | parts.ActivityOfStats | None,
+) -> Sequence[BaseModel] | None:
+    return page.items[:NEWEST] if page else None

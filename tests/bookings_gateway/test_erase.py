@@ -1,0 +1,167 @@
+"""An erased person is nowhere in the gateway's database, whatever came before, meanwhile and after; the money is."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bookings_gateway.capture import Capture
+from bookings_gateway.domain import DEFAULT_LAYOUT
+from bookings_gateway.erase import Erase
+from bookings_gateway.handlers import ReadModelHandler
+from bookings_gateway.legacy_table import LegacyTableCache
+from shared.events import Event
+from shared.signal import Signal
+from support.admin import Admin, erased, person, totals, user_id
+from support.apply import apply
+from support.events import booking, linked, payment
+from support.legacy_table import book, execute, fetch
+
+SECRET = "Quillfeather"
+ANN, BOB = f"Ann {SECRET}", "Bob Orr"
+CONTACT = {"firstName": "Ann", "lastName": SECRET, "email": f"{SECRET}@example.com", "phone": "07700 900987"}
+PARTICIPANTS = [{"firstName": "Cy", "lastName": SECRET, "medicalNotes": "nuts"}]
+PHONE = "789009007"  # its digits as they are searched for
+
+
+@dataclass
+class Gateway:
+    """The gateway's workers, run by hand."""
+
+    engine: AsyncEngine
+
+    async def capture(self) -> None:
+        """Turn captured changes into events, and take those in as the broker would bring them."""
+        while await Capture(Signal(), DEFAULT_LAYOUT, "GBP", ZoneInfo("UTC")).capture_page(self.engine, "/gateway"):
+            pass
+        events = [Event.model_validate(json.loads(row[0])) for row in await self._log()]
+        await apply(self.engine, ReadModelHandler("GBP"), events)
+
+    async def _log(self) -> list[tuple[Any, ...]]:
+        return await fetch(self.engine, "SELECT CAST(body AS text) FROM event_log ORDER BY seq")
+
+    async def erase(self) -> int:
+        return await Erase(LegacyTableCache("bookings", DEFAULT_LAYOUT), Signal()).erase_due(self.engine)
+
+    async def traces(self, *values: str) -> list[str]:
+        """Return every table in which one of the values is found anywhere."""
+        tables = await fetch(
+            self.engine,
+            "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables "
+            "WHERE schemaname IN ('gateway', 'public')",
+        )
+        found = []
+        for (table,) in tables:
+            body = f"SELECT coalesce(string_agg(CAST(t AS text), ' '), '') FROM {table} t"  # noqa: S608 - a catalogue's name
+            said = (await fetch(self.engine, body))[0][0].lower()
+            found += [table for value in values if value.lower() in said or value.encode().hex() in said]
+        return found
+
+
+@pytest.fixture
+async def gateway(admin: Admin) -> Gateway:
+    """A legacy booking of Ann's, which became events; she and Bob are known."""
+    await admin.heard(person(ANN, phone="07700 900987"), totals(ANN), person(BOB))
+    return Gateway(admin.engine)
+
+
+async def booked(engine: AsyncEngine, **columns: Any) -> str:
+    return await book(engine, contactDetails=CONTACT, participants=PARTICIPANTS, finalAmount="67.50", **columns)
+
+
+async def test_nothing_of_an_erased_person_is_left_and_the_money_is(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine, invoiceDetails={"name": SECRET})
+    await gateway.capture()
+    await admin.heard(linked(id_, user_id(ANN)), payment("p1", id_))
+    await execute(gateway.engine, "UPDATE bookings SET status = 'CONFIRMED'")  # captured, not yet an event
+    await dead_letter(gateway.engine, user_id(ANN))
+    everywhere = ["booking_change", "booking_summary", "customer", "dead_letter", "event_log", "search_word"]
+    assert sorted(await gateway.traces(SECRET)) == [*(f"gateway.{table}" for table in everywhere), "public.bookings"]
+
+    await admin.heard(erased(ANN))
+    assert await gateway.erase() == 1
+    await gateway.capture()
+    await gateway.erase()
+
+    assert await gateway.traces(SECRET, PHONE, "nuts") == []
+    row = (await fetch(gateway.engine, 'SELECT "finalAmount", status, "contactDetails", participants FROM bookings'))[0]
+    assert [str(row[0]), *row[1:]] == ["67.50", "CONFIRMED", {}, []]
+    assert (await admin.get(f"/users/{user_id(ANN)}"))["totalSpent"] == "67.50"
+    assert (await admin.get(f"/users/{user_id(ANN)}/payments"))["data"][0]["received"] == "67.50"
+    assert await admin.names() == [BOB]
+
+
+async def dead_letter(engine: AsyncEngine, subject: str) -> None:
+    await execute(
+        engine,
+        """
+        INSERT INTO dead_letter (subject, body, reason, attempts, first_failed_at, last_failed_at)
+        VALUES (:subject, CAST(:body AS bytea), 'tried', 5, now(), now())
+        """,
+        subject=subject,
+        body=json.dumps({"data": {"last_name": SECRET}}).encode(),
+    )
+
+
+async def test_older_events_that_come_late_bring_nobody_back(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await admin.heard(erased(ANN), linked(id_, user_id(ANN)))
+    await gateway.capture()
+    await gateway.erase()
+
+    late = booking(id_, 1, contact={"last_name": SECRET})
+    newer = booking(id_, 50, contact={"last_name": SECRET})
+    await admin.heard(person(ANN, 7), person(ANN, 12), totals(ANN, 2), late, newer)
+    await gateway.capture()
+    await gateway.erase()
+
+    assert await gateway.traces(SECRET, PHONE) == []
+    assert (await admin.get("/search", q=SECRET))["users"] == []
+
+
+async def test_a_link_that_comes_after_the_erasure_is_forgotten_too(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(erased(ANN))
+    assert await gateway.erase() == 0
+
+    await admin.heard(linked(id_, user_id(ANN)))
+    assert await gateway.erase() == 1
+    assert await gateway.erase() == 0
+
+
+async def test_a_row_the_legacy_application_holds_comes_again(gateway: Gateway, admin: Admin) -> None:
+    held, free = await booked(gateway.engine), await booked(gateway.engine)
+    await admin.heard(erased(ANN), linked(held, user_id(ANN)), linked(free, user_id(ANN)))
+    async with gateway.engine.begin() as legacy:
+        await legacy.execute(text("SELECT 1 FROM bookings WHERE id = CAST(:id AS uuid) FOR UPDATE"), {"id": held})
+        assert await gateway.erase() == 1
+
+    assert await gateway.erase() == 1
+    assert {json.dumps(row[0]) for row in await fetch(gateway.engine, 'SELECT "contactDetails" FROM bookings')} == {
+        "{}"
+    }
+
+
+async def test_a_booking_that_is_deleted_already_is_forgotten_in_the_history(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await execute(gateway.engine, "DELETE FROM bookings")
+    await admin.heard(erased(ANN), linked(id_, user_id(ANN)))
+    await gateway.erase()
+    await gateway.capture()
+
+    assert await gateway.traces(SECRET, PHONE) == []
+
+
+async def test_others_with_the_same_name_stay_as_they_are(gateway: Gateway, admin: Admin) -> None:
+    namesake = f"Eve {SECRET}"
+    await admin.heard(person(namesake), erased(ANN))
+    await gateway.erase()
+
+    found = (await admin.get("/search", q=SECRET.replace("ea", "ae")))["users"]
+    assert [(user["name"], user["match"]) for user in found] == [(namesake, "similar")]
