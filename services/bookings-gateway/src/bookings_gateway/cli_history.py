@@ -76,7 +76,8 @@ def _add_import(app: typer.Typer, program: Program) -> None:
             limits = Limits(outbox_rows, queue_messages, live_p95_ms)
             async with compose.asking(settings) as others:
                 throttle = Throttle(engine, limits, others)
-                async with history.importing(by=by, force=force, chunk_rows=chunk_rows) as importer:
+                holding = history.importing(by=by, force=force, chunk_rows=chunk_rows)
+                async with throttle.watching(), holding as importer:
                     await _follow(history, importer, throttle)
             show_counts(await history.counts(), as_json=as_json)
 
@@ -117,7 +118,7 @@ async def _follow(history: History, importer: Importer, throttle: Throttle) -> N
             bar.update(task, completed=watch.done, total=max(total, watch.done), pace=watch.pace)
             if not is_screen and watch.is_line_due():
                 console.print(f"{watch.done:,} of {total:,} {watch.pace}")
-            while reason := await throttle.reason():
+            while reason := throttle.reason:
                 bar.update(task, pace=f"waiting: {reason}")
                 await importer.say(reason)
                 await throttle.pause()

@@ -1,8 +1,8 @@
 """When the import has to wait: live work first. Says why in one sentence."""
 
 import asyncio
-import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -16,7 +16,7 @@ from bookings_gateway.history.others import Others
 
 log = structlog.get_logger(__name__)
 
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
 _PAUSE_SECONDS = 0.25
 _WATCHED = {"bookings-gateway": "/api/admin/bookings", "payments": "/api/webhooks/stripe"}
 _OUTBOX = text("SELECT count(*) FROM (SELECT FROM outbox LIMIT :most) o")
@@ -39,30 +39,39 @@ class Throttle:
     limits: Limits
     others: Others | None = None
     _seen: dict[str, dict[float, float]] = field(default_factory=dict)
-    _until: float = 0.0
     _reason: str | None = None
 
-    async def reason(self) -> str | None:
-        """Return why the import should wait now, or ``None``; looks twice a second at most."""
-        if time.monotonic() >= self._until:
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Look again and again beside the import: looking must not cost it time."""
+        task = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _watch(self) -> None:
+        while True:
             self._reason = await self._look()
-            self._until = time.monotonic() + _LOOK_SECONDS
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the import should wait, as last seen; ``None`` when it may go on."""
         return self._reason
 
     async def pause(self) -> None:
         """Wait a moment before asking again."""
         await asyncio.sleep(_PAUSE_SECONDS)
-        self._until = 0.0
 
     async def _look(self) -> str | None:
         async with self.engine.connect() as connection:
             unsent = (await connection.execute(_OUTBOX, {"most": self.limits.outbox_rows + 1})).scalar_one()
         if unsent > self.limits.outbox_rows:
             return f"more than {self.limits.outbox_rows:,} events wait to be sent"
-        for part in self.others.urls if self.others else ():
-            if reason := await self._look_at(part):
-                return reason
-        return None
+        parts = self.others.urls if self.others else ()
+        return next(filter(None, await asyncio.gather(*map(self._look_at, parts))), None)
 
     async def _look_at(self, part: str) -> str | None:
         if self.others is None:
