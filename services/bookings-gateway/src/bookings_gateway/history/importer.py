@@ -28,6 +28,7 @@ from shared.database import is_transient, sqlstate
 log = structlog.get_logger(__name__)
 
 CHUNK_ROWS = 500
+_FEWEST_ROWS = 100  # fewer cost more than they spare live changes
 _LONG_SECONDS = 0.4
 _SHORT_SECONDS = 0.2
 _CANCELED = "57014"
@@ -148,6 +149,6 @@ class Importer:
 
     def _adapt(self, seconds: float, most: int) -> None:
         if seconds > _LONG_SECONDS:
-            self.rows = max(1, self.rows // 2)
+            self.rows = max(min(_FEWEST_ROWS, self.rows), self.rows // 2)
         elif seconds < _SHORT_SECONDS:
             self.rows = min(most, self.rows * 2)

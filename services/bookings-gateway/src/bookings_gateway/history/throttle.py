@@ -27,7 +27,7 @@ class Limits:
     """What is too much: unsent events here, messages waiting at a consumer, milliseconds of a live request's p95."""
 
     outbox_rows: int = 20_000
-    queue_messages: int = 60
+    queue_messages: int = 1_000
     live_p95_ms: float = 250.0
 
 
