@@ -255,3 +255,35 @@ async def test_fee_no_event_tells_is_read_with_the_charge_and_told_once(
     before = await everything(payments)
     await parts.reconciler.run()
     assert await everything(payments) == before
+
+
+async def test_a_run_from_later_on_leaves_the_mark_before_what_nobody_looked_at(
+    parts: Operations, account: FakeStripe
+) -> None:
+    account.events.append(paid(1, created=NOW - 2 * 86400))
+
+    await parts.reconciler.run(since=datetime.now(UTC) - timedelta(hours=1))
+    report = await parts.reconciler.run()
+
+    assert [each.id for each in report.events] == [paid(1, created=NOW - 2 * 86400)["id"]]
+
+
+async def test_what_stripe_refuses_to_show_waits_behind_the_others(
+    payments: Payments, parts: Operations, account: FakeStripe
+) -> None:
+    for number in (1, 2):
+        await payments.take(
+            stripe.event("payment_intent.succeeded", stripe.payment_intent(f"pi_{number}", latest_charge=None)),
+            stripe.event(
+                "charge.refunded",
+                stripe.charge(f"ch_{number}", payment_intent=f"pi_{number}", amount_refunded=2500),
+                created=stripe.START + 90,
+            ),
+        )
+    account.faults.append(403)
+
+    assert await parts.fetcher.fetch_due() == 2
+
+    open_requests = await payments.rows("SELECT object_id FROM fetch_request WHERE done_at IS NULL")
+    assert [row["object_id"] for row in open_requests] == ["ch_1"]
+    assert await parts.fetcher.fetch_due() == 0, "it waits an hour"

@@ -1,5 +1,6 @@
 """The read API as the gateway uses it."""
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
@@ -106,3 +107,17 @@ async def test_activity_comes_page_by_page_newest_first_filtered_by_kind_and_tim
     newest = everything[0]["time"]
     assert await pages(client, ANN, since=newest) + await pages(client, ANN, until=newest) == everything
     await get(client, f"{ANN}/activity", 422, after="nonsense")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"since": "0001-01-01T00:00:00+14:00"},
+        {"until": "9999-12-31T23:59:59-14:00"},
+        {"since": "2026-01-01T00:00:00"},
+        {"kind": "a\x00b"},
+        {"after": base64.urlsafe_b64encode(f"0001-01-01T00:00:00+14:00 {ANN}".encode()).decode()},
+    ],
+)
+async def test_what_no_calendar_or_database_holds_is_refused(client: httpx.AsyncClient, params: dict[str, str]) -> None:
+    await get(client, f"{ANN}/activity", 422, **params)

@@ -39,10 +39,11 @@ _LIST = text(
     """
 )
 _SHOW = text("SELECT * FROM dead_letter WHERE id = :id")
+_NEWEST = text("SELECT coalesce(max(id), 0) FROM dead_letter")
 _OPEN = text(
     """
     SELECT id, content_type, body, event_id FROM dead_letter
-    WHERE state = 'open' AND (:everything OR id = ANY(CAST(:ids AS bigint[])))
+    WHERE state = 'open' AND id <= :newest AND (:everything OR id = ANY(CAST(:ids AS bigint[])))
       AND (CAST(:type AS text) IS NULL OR type = :type)
     ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
     """
@@ -111,13 +112,15 @@ class DeadLetters:
         """Send open dead letters (all, when ``ids`` is ``None``) back to ``queue``; return how many.
 
         They keep their event ids: one whose subject has moved on since is a no-op. A crash between sending and
-        noting it sends again, which has no second effect.
+        noting it sends again, which has no second effect. What comes back meanwhile waits for the next command.
         """
+        async with self._engine.connect() as connection:
+            newest = (await connection.execute(_NEWEST)).scalar_one()
+        wanted = {"ids": list(ids or []), "everything": ids is None, "type": type_, "newest": newest, "limit": _PAGE}
         total = 0
         while True:
             async with self._engine.begin() as connection:
-                criteria = {"ids": list(ids or []), "everything": ids is None, "type": type_, "limit": _PAGE}
-                page = (await connection.execute(_OPEN, criteria)).mappings().all()
+                page = (await connection.execute(_OPEN, wanted)).mappings().all()
                 outcomes = await publisher.publish([_again(row, queue) for row in page])
                 sent = [row["id"] for row, outcome in zip(page, outcomes, strict=True) if outcome is None]
                 await connection.execute(_DECIDE, {"state": "requeued", "by": by, "ids": sent})

@@ -97,7 +97,7 @@ class Messaging:
             await self._stop()
 
     async def _keep(self) -> None:
-        """Mend topology and consumers, re-drive what was unrouted, note what is wrong."""
+        """Mend topology and consumers, note what is wrong."""
         try:
             async with asyncio.timeout(_DECLARE_SECONDS):
                 channel = await self._admin.get()

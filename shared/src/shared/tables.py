@@ -35,7 +35,7 @@ EVENT_LOG = [
     "CREATE INDEX outbox_order ON outbox (bulk, seq)",
 ]
 
-# inbox: the ids of events already applied. It outlives any retry, dead letter or replay; sequence guards the rest.
+# inbox: the ids of events already applied. It outlives any retry; sequence guards against what comes later still.
 INBOX = [
     """
     CREATE TABLE inbox (

@@ -17,6 +17,7 @@ from payments.service.request_refund import RefundDesk, RefundRequest
 from payments.service.suggest_bookings import suggest_bookings
 from payments.settings import Settings
 from payments.timeline import timeline
+from shared.fields import Moment, Word
 from shared.internal_api import internal_router
 from shared.money import to_minor
 from shared.problems import documented
@@ -24,7 +25,7 @@ from shared.problems import documented
 Responses = dict[int | str, dict[str, Any]]
 
 Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[schemas.Word | None, Query(description="`next` of the page before")]
+Cursor = Annotated[Word | None, Query(description="`next` of the page before")]
 Key = Annotated[
     str,
     Header(
@@ -56,14 +57,14 @@ class Filters:
         self,
         *,
         status: schemas.Status | None = None,
-        method: schemas.Word | None = None,
+        method: Word | None = None,
         currency: schemas.Currency | None = None,
         amount_from: Annotated[schemas.Money | None, Query(description="Needs `currency`")] = None,
         amount_to: Annotated[schemas.Money | None, Query(description="Needs `currency`; included")] = None,
-        created_from: schemas.Moment | None = None,
-        created_to: Annotated[schemas.Moment | None, Query(description="Not included")] = None,
+        created_from: Moment | None = None,
+        created_to: Annotated[Moment | None, Query(description="Not included")] = None,
         q: Annotated[
-            schemas.Word | None,
+            Word | None,
             Query(description="Exactly: a payment's, intent's, charge's or refund's id, a booking's id or reference"),
         ] = None,
     ) -> None:
@@ -109,12 +110,12 @@ def _add_lists(routes: APIRouter, desk: Desk) -> None:
         return _page(await find_payments(desk.engine, filters.wanted, limit=limit, cursor=cursor))
 
     @routes.get("/users/{user_id}/payments")
-    async def by_user(user_id: schemas.Word, limit: Limit = 50, cursor: Cursor = None) -> schemas.PaymentPage:
+    async def by_user(user_id: Word, limit: Limit = 50, cursor: Cursor = None) -> schemas.PaymentPage:
         """Return the payments of a user's bookings, newest first."""
         return _page(await find_payments(desk.engine, Wanted(user_id=user_id), limit=limit, cursor=cursor))
 
     @routes.get("/bookings/{booking_id}/payments")
-    async def by_booking(booking_id: schemas.Word, limit: Limit = 50, cursor: Cursor = None) -> schemas.PaymentPage:
+    async def by_booking(booking_id: Word, limit: Limit = 50, cursor: Cursor = None) -> schemas.PaymentPage:
         """Return a booking's payments, newest first."""
         return _page(await find_payments(desk.engine, Wanted(booking_id=booking_id), limit=limit, cursor=cursor))
 

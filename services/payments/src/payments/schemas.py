@@ -1,29 +1,18 @@
 """HTTP bodies of the internal API. Money is a decimal string in the payment's currency."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from payments.service.record_manual_payment import Method
+from shared.fields import Moment, Word
 from shared.money import to_decimal
 
-
-def _in_reach(moment: datetime) -> datetime:
-    """Times the database and everybody's calendar can hold."""
-    if not datetime(1970, 1, 1, tzinfo=UTC) <= moment < datetime(2200, 1, 1, tzinfo=UTC):
-        raise ValueError("the time is not between 1970 and 2200")
-    return moment
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_in_reach)]
-Word = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
-]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Money = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,3})?$")]
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException, Query
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.contracts import UserTotalsSnapshot
+from shared.fields import Moment, Word
 from shared.internal_api import internal_router
 from shared.refusals import UnusableCursor
 from stats.schemas import Activity, ActivityPage, cursor_of, read_cursor
@@ -39,25 +40,20 @@ def create_router(engine: AsyncEngine, settings: Settings) -> APIRouter:
     @router.get("/users/{user_id}/activity", responses={422: {"description": "Not a cursor of ours"}})
     async def activity(
         user_id: UUID,
-        kind: Annotated[list[str] | None, Query(description="Only these event types; repeatable")] = None,
-        since: datetime | None = None,
-        until: Annotated[datetime | None, Query(description="Exclusive")] = None,
+        kind: Annotated[list[Word] | None, Query(description="Only these event types; repeatable")] = None,
+        since: Moment | None = None,
+        until: Annotated[Moment | None, Query(description="Exclusive")] = None,
         after: Annotated[str | None, Query(description="`next` of the page before")] = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
     ) -> ActivityPage:
         """Return what happened to a user, newest first, page by page."""
-        wanted = read.Wanted(kind, _aware(since), _aware(until), _position(after), limit + 1)
+        wanted = read.Wanted(kind, since, until, _position(after), limit + 1)
         rows = await read.activity(engine, user_id, wanted)
         items = [Activity.model_validate(dict(row)) for row in rows]
         more = len(items) > limit
         return ActivityPage(items=items[:limit], next=cursor_of(items[limit - 1]) if more else None)
 
     return router
-
-
-def _aware(time: datetime | None) -> datetime | None:
-    """A time without a zone is of this machine's."""
-    return time.astimezone() if time and time.tzinfo is None else time
 
 
 def _position(cursor: str | None) -> tuple[datetime, UUID] | None:

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from shared.fields import in_reach
+
 
 class Activity(BaseModel):
     """One thing that happened. ``amount`` is in major units of ``currency``, as it stood after the event."""
@@ -38,6 +40,6 @@ def read_cursor(cursor: str) -> tuple[datetime, UUID]:
     """Return (time, event id) of a cursor; raises ``ValueError``."""
     try:
         time, _, event_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
-        return datetime.fromisoformat(time), UUID(event_id)
-    except (binascii.Error, UnicodeDecodeError) as error:
+        return in_reach(datetime.fromisoformat(time)), UUID(event_id)
+    except (binascii.Error, UnicodeDecodeError, TypeError) as error:
         raise ValueError("not a cursor of ours") from error

@@ -1,10 +1,10 @@
 """Take in an object as Stripe's API showed it: one more version, created when it was asked for."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic_core import to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -79,5 +79,5 @@ def _row(envelope: Mapping[str, Any], shown: list[Shown], traceparent: str) -> d
         "livemode": livemode,
         "object_id": shown[0].version.object.id,
         "traceparent": traceparent,
-        "body": to_json(envelope),
+        "body": json.dumps(envelope).encode(),
     }

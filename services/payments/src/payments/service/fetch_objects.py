@@ -44,6 +44,13 @@ _DONE = text(
     WHERE object_id = :object_id AND kind = :kind AND requested_at = :requested_at
     """
 )
+# What Stripe will not show is asked for again, but not before everything else.
+_POSTPONE = text(
+    """
+    UPDATE fetch_request SET requested_at = now() + interval '1 hour'
+    WHERE object_id = :object_id AND kind = :kind AND requested_at = :requested_at
+    """
+)
 Items = Sequence[Mapping[str, Any]]
 
 
@@ -86,23 +93,29 @@ class Fetcher:
     async def fetch_due(self, *, pause_seconds: float = 0) -> int:
         """Answer the oldest requests and return how many; commits one by one.
 
-        Those made within the pause are left: an event under way may answer them. Raises
-        :class:`payments.errors.StripeAway`: what is not answered stays due.
+        Those made within the pause are left: an event under way may answer them. One that Stripe refuses waits an
+        hour. Raises :class:`payments.errors.StripeAway`: what is not answered stays due.
         """
         async with self.engine.connect() as connection:
             due = (await connection.execute(_DUE, {"limit": _PAGE, "pause": pause_seconds})).mappings().all()
         for request in due:
-            await self._fetch(request["kind"], request["object_id"])
+            settled = _DONE if await self._fetch(request["kind"], request["object_id"]) else _POSTPONE
             async with self.engine.begin() as connection:
-                await connection.execute(_DONE, dict(request))
+                await connection.execute(settled, dict(request))
         return len(due)
 
-    async def _fetch(self, kind: str, id_: str) -> None:
-        if kind == "refunds":
-            async for items, requested_at in self.reader.listed("refunds", charge=id_):
-                await self._take(items, requested_at)
-        else:
-            await self._take(*await self.reader.one(kind, id_))
+    async def _fetch(self, kind: str, id_: str) -> bool:
+        """Read what is asked for; ``False`` when Stripe refuses to show it."""
+        try:
+            if kind == "refunds":
+                async for items, requested_at in self.reader.listed("refunds", charge=id_):
+                    await self._take(items, requested_at)
+            else:
+                await self._take(*await self.reader.one(kind, id_))
+        except StripeRefused as refused:
+            log.warning("fetch_refused", kind=kind, object_id=id_, status=refused.status, code=refused.code)
+            return False
+        return True
 
     async def _take(self, items: Items, requested_at: datetime) -> None:
         for item in items:

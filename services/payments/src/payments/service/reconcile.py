@@ -5,7 +5,7 @@
 2. Lists of the objects created in that time, the refunds of those charges, and every object that may still change by
    what is known here: events older than 30 days are gone, and some are never generated.
 
-The next run's lower bound moves only when both walks came to their end.
+The next run's lower bound moves only when both walks came to their end, and began no later than it.
 """
 
 from collections.abc import AsyncIterator
@@ -61,7 +61,8 @@ class Reconciler:
         """
         async with self._alone(needed=not dry_run):
             until = datetime.now(UTC).replace(microsecond=0)
-            report = Report(since=since or await self._since(until), until=until, dry_run=dry_run)
+            due = await self._since(until)
+            report = Report(since=since or due, until=until, dry_run=dry_run)
             await take_missed_events(self.engine, self.api, report)
             while not dry_run and await self.processor.process_due():
                 pass
@@ -69,7 +70,8 @@ class Reconciler:
             if not dry_run:
                 while await self.fetcher.fetch_due():
                     pass
-                await self._finish(report)
+                if report.since <= due:  # else the time before it, which nobody looked at, would be behind the mark
+                    await self._finish(report)
         log.info("reconciled", dry_run=dry_run, events=len(report.events), objects=len(report.objects))
         return report
 

@@ -30,7 +30,7 @@ _STORE = text(
         ) WITH ORDINALITY AS d (event_id, type, received_at, headers, body, traceparent, position)
     ), event AS (
         INSERT INTO stripe_event (id, type, received_at, next_attempt_at, traceparent)
-        SELECT event_id, type, received_at, received_at, traceparent FROM delivery ORDER BY event_id
+        SELECT event_id, type, received_at, now(), traceparent FROM delivery ORDER BY event_id
         ON CONFLICT (id) DO NOTHING
     )
     INSERT INTO stripe_delivery (event_id, received_at, headers, body, source)

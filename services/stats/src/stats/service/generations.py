@@ -101,6 +101,14 @@ async def droppable(connection: AsyncConnection) -> Sequence[str]:
     return (await connection.execute(_DROPPABLE)).scalars().all()
 
 
+async def drop_superseded(connection: AsyncConnection) -> None:
+    """Remove what nobody reads, builds or can go back to: all but the live generation and the one before."""
+    kept = (await connection.execute(_RETIRED)).scalar_one_or_none()
+    for schema in await droppable(connection):
+        if schema != kept:
+            await drop(connection, schema)
+
+
 async def others(connection: AsyncConnection) -> Sequence[str]:
     """Return the generations that are not live."""
     return (await connection.execute(_OTHERS)).scalars().all()

@@ -104,6 +104,7 @@ class Rebuild:
         return run
 
     async def _begin(self, connection: AsyncConnection, order: Order) -> Run:
+        await generations.drop_superseded(connection)
         schema = await generations.create(connection)
         run = await runs.begin(
             connection,

@@ -42,7 +42,6 @@ _GO_LIVE = text(
     """
 )
 _WISHES = text("SELECT wish, rate FROM rebuild WHERE id = :id")
-_WISH = text("SELECT wish FROM rebuild WHERE id = :id FOR UPDATE")
 _WISH = text("UPDATE rebuild SET wish = :wish WHERE state = 'running' RETURNING id")
 _THROTTLE = text("UPDATE rebuild SET rate = :rate WHERE state = 'running' RETURNING id")
 
