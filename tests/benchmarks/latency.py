@@ -113,8 +113,7 @@ def groups(infrastructure: Infrastructure, whole: System) -> dict[str, Pids]:
 
 
 def _pids_of(service: ServiceProcess) -> list[int]:
-    assert service._process is not None
-    return [service._process.pid]
+    return [service.pid]
 
 
 async def load(whole: System) -> Run:

@@ -1,7 +1,7 @@
 """The legacy listing: the gateway as it is deployed and the old server, on one table, taking turns."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -12,6 +12,7 @@ import aiohttp
 import asyncpg
 
 from benchmarks.infrastructure import Infrastructure
+from benchmarks.processors import Meter, Pids
 from benchmarks.table import Result, Row, Target
 from local_stack.ports import free_port
 from support.express import express
@@ -40,12 +41,14 @@ _FILL = f"""
     FROM generate_series(1, {ROWS}) i;
     INSERT INTO gateway.booking_user (booking_id, sequence, user_id, written)
     SELECT CAST(id AS text), 1, CAST(md5(CAST(row_number() OVER () % 4000 AS text)) AS uuid), true FROM bookings;
-    INSERT INTO gateway.user_totals
-        (user_id, sequence, total_bookings, total_spent, total_paid, total_refunded, currencies)
-    SELECT DISTINCT ON (user_id) user_id, 1, 3, 202.5, 100, 0, '[]' FROM gateway.booking_user;
+    INSERT INTO gateway.customer (user_id, user_sequence, totals_sequence, total_bookings, total_spent, canonical_id)
+    SELECT user_id, 1, 1, 3, 202.5,
+        CASE WHEN user_id < '08000000-0000-0000-0000-000000000000' THEN last_value(user_id) OVER () END
+    FROM (SELECT DISTINCT user_id FROM gateway.booking_user ORDER BY user_id) users;
     INSERT INTO gateway.booking_payment
-        (payment_id, sequence, booking_id, status, currency, received, refunded, paid_at, migrated, written)
-    SELECT 'p' || id, 1, CAST(id AS text), 'succeeded', 'GBP', 6750, 0, now(), false, true
+        (payment_id, sequence, booking_id, status, currency, received, refunded, disputed, open_disputes, paid_at,
+         migrated, amount, net, created_at, written)
+    SELECT 'p' || id, 1, CAST(id AS text), 'succeeded', 'GBP', 6750, 0, 0, 0, now(), false, 6750, 6750, now(), true
     FROM bookings WHERE status IN ('PAID', 'CONFIRMED');
     TRUNCATE gateway.booking_change;
 """  # noqa: S608 - a number of this file
@@ -53,11 +56,13 @@ _FILL = f"""
 
 @dataclass
 class Server:
-    """Answers per second of each round, by what was asked."""
+    """Answers per second of each round, by what was asked, and the processor time of an answer in ms, by whose."""
 
     name: str
     client: aiohttp.ClientSession
+    processes: Mapping[str, Pids]
     rates: dict[str, list[float]] = field(default_factory=dict)
+    spent: dict[str, list[Mapping[str, float]]] = field(default_factory=dict)
 
     async def ask(self, what: str, query: str, count: int, together: int) -> None:
         """Ask ``count`` times, so many at once, and note the rate."""
@@ -68,14 +73,22 @@ class Server:
                 async with self.client.get(_LISTING + query) as answer:
                     await answer.read()
 
+        meter = Meter(self.processes)
         started = perf_counter()
         async with asyncio.TaskGroup() as tasks:
             for _ in range(together):
                 tasks.create_task(asking())
         self.rates.setdefault(what, []).append(count / (perf_counter() - started))
+        spent = {whose: 1000 * seconds / count for whose, seconds in meter.spent().items()}
+        self.spent.setdefault(what, []).append(spent)
 
     def rate(self, what: str) -> float:
         return median(self.rates[what])
+
+    def cost(self, what: str) -> str:
+        """Say who spent how much on an answer."""
+        rounds = self.spent[what]
+        return " + ".join(f"{whose} {median(spent[whose] for spent in rounds):.1f}" for whose in self.processes)
 
 
 QUESTIONS = [
@@ -106,7 +119,11 @@ async def measure(infrastructure: Infrastructure) -> Result:
                 aiohttp.ClientSession(old.url, raise_for_status=True) as old_client,
                 aiohttp.ClientSession(service.url, headers=headers, raise_for_status=True) as new_client,
             ):
-                servers = Server("old", old_client), Server("gateway", new_client)
+                database = {"PostgreSQL": infrastructure.postgres.pids}
+                servers = (
+                    Server("old", old_client, {"old server": lambda: [old.pid], **database}),
+                    Server("gateway", new_client, {"gateway": lambda: [service.pid], **database}),
+                )
                 await _rounds(servers)
         finally:
             service.end()
@@ -139,8 +156,8 @@ async def _rounds(servers: Sequence[Server]) -> None:
             for server in servers:
                 await server.ask(what, query, count, together)
     for server in servers:
-        for rates in server.rates.values():
-            del rates[0]  # the warm-up
+        for what in server.rates:
+            del server.rates[what][0], server.spent[what][0]  # the warm-up
 
 
 def _report(old: Server, gateway: Server, bare: float) -> Result:
@@ -151,5 +168,6 @@ def _report(old: Server, gateway: Server, bare: float) -> Result:
             f"Floor: the old server's own stack, Express and pg, in the same minute on the same table; medians of "
             f"{ROUNDS} rounds that took turns. The gateway joins users, totals and payments, and asks who may.",
             f"The bare statement (rows as JSON, nothing joined or formatted) makes {bare:.0f} listings a second.",
+            *(f"Processor ms, {what}: {gateway.cost(what)}; {old.cost(what)}." for what, *_ in QUESTIONS),
         ],
     )

@@ -23,7 +23,12 @@ def create_engine(url: str, *, name: str, pool_size: int = 10, search_path: str 
     A transaction left idle is ended after a minute: it would hold back vacuum and every replay's fence. Errors never
     show parameters: they are other people's names and addresses.
     """
-    settings = {"application_name": name, "idle_in_transaction_session_timeout": "60000", "jit": "off"}
+    settings = {
+        "application_name": name,
+        "idle_in_transaction_session_timeout": "60000",
+        "jit": "off",
+        "work_mem": "16MB",  # ten thousand legacy bookings are sorted in memory; with the default they go to disk
+    }
     if search_path:
         settings["search_path"] = search_path
     return create_async_engine(

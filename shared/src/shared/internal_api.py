@@ -1,8 +1,8 @@
 """The API between services: only who bears their shared token gets in."""
 
 import hmac
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -23,10 +23,10 @@ def internal_router(settings: ServiceSettings, *, tag: str) -> APIRouter:
     )
 
 
-def _require_token(settings: ServiceSettings) -> Callable[..., None]:
+def _require_token(settings: ServiceSettings) -> Callable[..., Coroutine[Any, Any, None]]:
     expected = settings.internal_token.get_secret_value().encode() if settings.internal_token else None
 
-    def check(given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
+    async def check(given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
         if expected is None:
             raise NoInternalToken
         if given is None or not hmac.compare_digest(given.credentials.encode(), expected):

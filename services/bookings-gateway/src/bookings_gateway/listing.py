@@ -26,14 +26,19 @@ from bookings_gateway.statements import (
     PAYMENTS_OF_ALL,
     PAYMENTS_OF_EACH,
     PREPARE,
+    SEARCHING,
     STATUS_IS,
     UPDATE,
     USER,
+    USERS_OF_ALL,
+    USERS_OF_EACH,
 )
-from bookings_gateway.wire import stored, wire
+from bookings_gateway.wire import json_object, json_text, stored, wire
 from shared.money import exponent
 
 _MOST_STATEMENTS = 200
+_OF_ALL = {"users": USERS_OF_ALL, "payments": PAYMENTS_OF_ALL}
+_OF_EACH = {"users": USERS_OF_EACH, "payments": PAYMENTS_OF_EACH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +56,14 @@ class Filter:
         return self.limit is not None or self.offset > 0
 
     @property
-    def parameters(self) -> dict[str, str]:
-        """What the conditions of this filter bind."""
-        bound = {"search": f"%{_literal(self.search)}%"} if self.search else {}
-        return bound | ({"status": self.status} if self.status else {})
+    def parameters(self) -> dict[str, str | int]:
+        """What the statements for this filter bind."""
+        bound = {
+            "search": f"%{_literal(self.search)}%" if self.search else None,
+            "status": self.status or None,
+            "offset": self.offset or None,
+        }
+        return {name: value for name, value in bound.items() if value is not None}
 
 
 def _literal(search: str) -> str:
@@ -77,17 +86,17 @@ class Queries:
         self._made: dict[object, TextClause] = {}
 
     def listing(self, wanted: Filter) -> TextClause:
-        """Rows of ``body``, a booking each as JSON in UTF-8, newest first. A page binds ``:offset``, adds ``total``."""
+        """Rows of ``body``, a booking each as JSON in UTF-8, newest first. A page adds ``total``."""
         if not wanted.is_page:
-            return self._make(LISTING, rows="{table}", payments=PAYMENTS_OF_ALL, condition=_condition(wanted))
-        limit = "ALL" if wanted.limit is None else str(wanted.limit)
-        page = PAGE.replace("{limit}", limit).replace("{condition}", _condition(wanted))
-        total = f", ({COUNT.replace('{condition}', _condition(wanted))}) AS total"
-        return self._make(LISTING, rows=page, payments=PAYMENTS_OF_EACH, total=total)
+            return self._make(LISTING, rows="{table}", **_OF_ALL, condition=_condition(wanted))
+        limit = ("ALL" if wanted.limit is None else str(wanted.limit)) + (" OFFSET :offset" if wanted.offset else "")
+        page = _searched_by(PAGE, wanted).replace("{limit}", limit)
+        total = f", ({_searched_by(COUNT, wanted)}) AS total"
+        return self._make(LISTING, before=page, rows="page", **_OF_EACH, total=total)
 
     def count(self, wanted: Filter) -> TextClause:
         """How many bookings match, before limit and offset."""
-        return self._make(COUNT, condition=_condition(wanted))
+        return self._make(_searched_by(COUNT, wanted))
 
     def export(self, wanted: Filter) -> TextClause:
         """Every match as a row of texts, named by ``export_columns``: name → whether it is an amount."""
@@ -95,7 +104,7 @@ class Queries:
 
     def booking(self) -> TextClause:
         """The one booking ``:id``."""
-        return self._make(LISTING, rows="{table}", payments=PAYMENTS_OF_EACH, condition=BY_ID)
+        return self._make(LISTING, rows="{table}", **_OF_EACH, condition=BY_ID)
 
     def insert(self, columns: Iterable[str]) -> TextClause:
         """Insert what ``:body`` says of these columns; answers ``body`` and the row ``before`` (null) and ``after``."""
@@ -110,10 +119,10 @@ class Queries:
         return self._make(DELETE)
 
     def _write(self, template: str, images: str, columns: Iterable[str]) -> TextClause:
-        parts = {"before": template, "rows": "written", "payments": PAYMENTS_OF_EACH, "total": images}
+        parts = {"before": template, "rows": "written", **_OF_EACH, "total": images}
         return self._make(LISTING, tuple(columns), **parts)
 
-    def _make(self, template: str, columns: tuple[str, ...] = (), **parts: str) -> TextClause:
+    def _make(self, template: str, columns: tuple[str, ...] = (), /, **parts: str) -> TextClause:
         key = (template, columns, *parts.items())
         if key not in self._made:
             if len(self._made) >= _MOST_STATEMENTS:
@@ -125,6 +134,12 @@ class Queries:
             written = {"columns": ", ".join(map(quoted, columns)), "values": ", ".join(expressions)}
             self._made[key] = text(template.format(**self._names, **written))
         return self._made[key]
+
+
+def _searched_by(template: str, wanted: Filter) -> str:
+    """Return what goes through the bookings, with their contacts at hand where these are searched."""
+    searching = SEARCHING if wanted.search else ""
+    return template.replace("{searching}", searching).replace("{condition}", _condition(wanted))
 
 
 def _condition(wanted: Filter) -> str:
@@ -182,14 +197,15 @@ def _searched(table: LegacyTable) -> str:
 def _fields(table: LegacyTable, *, currency: str, zone: str) -> str:
     """Legacy columns under their own names, then the additions; a legacy column of an addition's name stands."""
     added = {  # whatever is put here changes the contract
-        "customerName": _customer_name(table),
-        "customerEmail": f"nullif(btrim({_contact(table, 'email')}), '')",
-        "user": USER.format(decimals=exponent(currency)),
-        "paymentStatus": PAYMENT_STATUS,
+        "customerName": json_text(_customer_name(table), "text"),
+        "customerEmail": json_text(f"nullif(btrim({_contact(table, 'email')}), '')", "text"),
+        "user": json_text(USER.format(decimals=exponent(currency)), "json"),
+        "paymentStatus": json_text(PAYMENT_STATUS, "text"),
     }
     ours = table.layout.user_id
     legacy = {
-        name: wire(f"b.{quoted(name)}", type_, zone=zone) for name, type_ in table.columns.items() if name != ours
+        name: json_text(wire(f"b.{quoted(name)}", type_, zone=zone), type_)
+        for name, type_ in table.columns.items()
+        if name != ours
     }
-    fields = {**legacy, **{name: expression for name, expression in added.items() if name not in legacy}}
-    return ", ".join(f"{expression} AS {quoted(name)}" for name, expression in fields.items())
+    return json_object({**legacy, **{name: value for name, value in added.items() if name not in legacy}})

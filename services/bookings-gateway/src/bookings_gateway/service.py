@@ -69,8 +69,7 @@ class Bookings:
             if not wanted.is_page:
                 bodies = (await connection.execute(queries.listing(wanted), wanted.parameters)).scalars().all()
                 return Listing(_array(bodies), len(bodies))
-            page = {**wanted.parameters, "offset": wanted.offset}
-            rows = (await connection.execute(queries.listing(wanted), page)).all()
+            rows = (await connection.execute(queries.listing(wanted), wanted.parameters)).all()
             if rows or wanted.offset == 0:
                 return Listing(_array([row.body for row in rows]), rows[0].total if rows else 0)
             return Listing(b"[]", (await connection.execute(queries.count(wanted), wanted.parameters)).scalar_one())

@@ -3,6 +3,7 @@
 https://github.com/brianc/node-pg-types/blob/master/lib/textParsers.js
 """
 
+import json
 from collections.abc import Callable, Mapping
 
 from bookings_gateway.legacy_table import literal, quoted
@@ -121,6 +122,37 @@ def wire(column: str, type_: str, *, zone: str) -> str:
     """
     forms = _FORMS_OF_LISTS if type_.endswith("[]") else _FORMS
     return forms.get(type_.removesuffix("[]"), _as_text)(column, zone)
+
+
+_AS_IT_STANDS = frozenset(["smallint", "integer", "oid", "json", "jsonb"])
+_NEVER_ESCAPED = frozenset(
+    ["uuid", "numeric", "bigint", "timestamp with time zone", "timestamp without time zone", "date"]
+)
+_MOST_ARGUMENTS = 50  # PostgreSQL has 100, and a field takes two
+
+
+def json_text(expression: str, type_: str) -> str:
+    """Return the SQL text of the JSON of what :func:`wire` made of ``type_``.
+
+    ``to_json`` is right for every type, and takes three times as long as putting quotes around.
+    """
+    if type_ in _AS_IT_STANDS:
+        written = f"CAST({expression} AS text)"
+    elif type_ in _NEVER_ESCAPED:
+        written = f"""'"' || CAST({expression} AS text) || '"'"""
+    else:
+        written = f"CAST(to_json({expression}) AS text)"
+    return f"coalesce({written}, 'null')"
+
+
+def json_object(fields: Mapping[str, str]) -> str:
+    """Return the SQL text of an object of JSON texts; ``row_to_json`` looks every type up again for every row."""
+    keys = [literal(json.dumps(name, ensure_ascii=False)) for name in fields]
+    pairs = [f"',{key}\\:', {value}" for key, value in zip(keys, fields.values(), strict=True)]
+    pairs[0] = pairs[0].replace(",", "{", 1)
+    parts = (pairs[start : start + _MOST_ARGUMENTS] for start in range(0, len(pairs), _MOST_ARGUMENTS))
+    texts = [f"concat({', '.join(part)})" for part in parts]
+    return f"concat({', '.join(texts)}, '}}')"
 
 
 def stored(name: str, type_: str, *, zone: str) -> str:

@@ -29,7 +29,10 @@ class Actor:
     role: Role
 
 
-def current_actor(request: Request) -> Actor:
-    """Return who makes this request; only routes behind the guard have an actor."""
+async def current_actor(request: Request) -> Actor:
+    """Return who makes this request; only routes behind the guard have an actor.
+
+    Async, for a plain function FastAPI would hand to a thread, and every request wait for one.
+    """
     actor: Actor = request.state.actor
     return actor

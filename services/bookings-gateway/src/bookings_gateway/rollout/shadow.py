@@ -113,7 +113,7 @@ class Shadow:
         table, queries = await self.bookings.prepared(connection)
         old = await old_rows(connection, table, self.zone, limit=_ROWS, offset=self._offset)
         page = Filter(limit=_ROWS, offset=self._offset)
-        rows = await connection.execute(queries.listing(page), {"offset": self._offset})
+        rows = await connection.execute(queries.listing(page), page.parameters)
         return old, [row.body.decode() for row in rows], table.layout.id
 
     async def _store(self, connection: AsyncConnection, rows: int, found: Sequence[Difference]) -> None:
