@@ -67,7 +67,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A claimed row with the bytes of its first delivery."""
+    """A claimed row with the bytes of its first delivery, in the order in which it is read."""
 
     id: str
     type: str
