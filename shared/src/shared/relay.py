@@ -26,7 +26,7 @@ from shared.topology import EXCHANGE
 log = structlog.get_logger(__name__)
 
 _PAGE = 500
-_BURST = 50  # rows found at once that are no longer one event after another: a message each would cost ten times more
+_BURST = 20  # rows found at once that are no longer one event after another: a message each would cost ten times more
 _REBALANCE_SECONDS = 1.0
 _LONGEST_BACKOFF = 30.0
 _RECONNECT_SECONDS = 0.5

@@ -49,7 +49,8 @@ def child_traceparent(parent: str | None) -> str:
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    fresh = secrets.token_hex(24)
+    return f"00-{fresh[:32]}-{fresh[32:]}-01"
 
 
 def request_span(traceparent: str | None) -> NonRecordingSpan:

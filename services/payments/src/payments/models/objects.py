@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+import orjson
 from pydantic import TypeAdapter
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -28,7 +29,6 @@ class ObjectRow:
 
 
 _KEPT = TypeAdapter(Kept)
-_ROWS = TypeAdapter(list[ObjectRow])
 
 # A name is enough to lock: two events of one object, or a refund and its charge, meet here even when neither row was
 # there. Sorted, so that overlapping groups wait instead of deadlocking, and charges first, because whoever holds a
@@ -114,8 +114,8 @@ async def event_bodies(connection: AsyncConnection, ids: Iterable[str]) -> list[
 
 async def save_objects(connection: AsyncConnection, rows: Sequence[ObjectRow]) -> None:
     """Write locked objects back."""
-    if rows:
-        await connection.execute(_SAVE, {"rows": _ROWS.dump_json(list(rows)).decode()})
+    if rows:  # the driver reads UUIDs as a class of its own, hence `str`
+        await connection.execute(_SAVE, {"rows": orjson.dumps(list(rows), default=str).decode()})
 
 
 def _object(row: Row[tuple[object, ...]]) -> ObjectRow:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import orjson
 from pydantic import TypeAdapter
-from pydantic_core import to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -110,9 +110,9 @@ async def forget_payments(connection: AsyncConnection, ids: Iterable[UUID]) -> N
 
 async def save_payments(connection: AsyncConnection, payments: Sequence[Payment]) -> None:
     """Write locked payments back."""
-    if payments:
+    if payments:  # the driver reads UUIDs as a class of its own, hence `str`
         rows = [_payment_columns(payment) for payment in payments]
-        await connection.execute(_SAVE_PAYMENTS, {"rows": to_json(rows).decode()})
+        await connection.execute(_SAVE_PAYMENTS, {"rows": orjson.dumps(rows, default=str).decode()})
 
 
 def _payment(row: Row[tuple[object, ...]]) -> Payment:

@@ -65,16 +65,16 @@ def change(
     told = snapshot(now)
     if state.status is PaymentStatus.CREATED or (payment.sequence and told == snapshot(payment)):
         return now, []
-    now = replace(now, sequence=payment.sequence + 1, changed_at=cause.time)
+    sequence = payment.sequence + 1
     event = NewEvent(
         type=_event_type(payment, state),
         subject=str(payment.id),
-        sequence=now.sequence,
+        sequence=sequence,
         time=cause.time,
         data=PaymentSnapshot.model_validate(told),
         traceparent=cause.traceparent,
     )
-    return now, [event]
+    return replace(now, sequence=sequence, changed_at=cause.time), [event]
 
 
 def _event_type(before: Payment, after: PaymentState) -> str:

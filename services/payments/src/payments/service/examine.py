@@ -1,6 +1,5 @@
 """Look into one stored event: is it ours, is its type handled, what does it show. Pure."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from typing import Any
 
 from payments.domain import fields
 from payments.errors import UnreadableEvent
+from payments.service.bodies import parse
 from payments.service.shown import Shown, shown_in
 
 # The state comes from the object inside, so one reader serves all types of one object.
@@ -65,9 +65,9 @@ class Expected:
     account: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Stored:
-    """A claimed row with the bytes of its first delivery."""
+    """A claimed row with the bytes of its first delivery, in the order in which it is read."""
 
     id: str
     type: str
@@ -108,7 +108,7 @@ class Examined:
 
 def examine(stored: Stored, expected: Expected) -> Examined:
     """Decide what is to become of a stored event; raises ``RecursionError`` where it is nested too deeply."""
-    envelope: Mapping[str, Any] = json.loads(stored.body)  # accepted only as a JSON object
+    envelope = fields.inner(parse(stored.body))  # accepted only as a JSON object
     if stored.type not in HANDLED or envelope.get("object") == _THIN:
         return Examined(stored=stored, state=State.IGNORED, envelope=envelope)
     if foreign := _foreign(envelope, expected):

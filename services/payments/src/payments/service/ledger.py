@@ -1,6 +1,5 @@
 """The rows a group of events touches, locked, and what the events make of them. Written back in one go."""
 
-import json
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments import models
+from payments.domain import fields
 from payments.domain.evidence import Evidence, with_evidence
 from payments.domain.objects import Charge, CheckoutSession, Dispute, PaymentIntent, Refund, StripeObject
 from payments.domain.ordering import Content
@@ -18,6 +18,7 @@ from payments.domain.versions import Doubt, Kept, doubt
 from payments.models import ObjectRow, Payment
 from payments.service import fetch_requests
 from payments.service.announce import Bookings, Cause, matched
+from payments.service.bodies import parse
 from payments.service.fetch_requests import FetchRequest
 from payments.service.payment_ids import payment_id_of
 from payments.service.record_history import evidence_of
@@ -149,7 +150,7 @@ async def _contents(
     kept = [(rows[each.version.object.id].kept, each.version) for each in shown]
     if tied := {id_ for known, version in kept if known for id_ in known.tied_with(version)}:
         for id_, event_type, body in await models.event_bodies(connection, tied):
-            for each in shown_in(id_, event_type, json.loads(body)):
+            for each in shown_in(id_, event_type, fields.inner(parse(body))):
                 contents[each.version.object.id].setdefault(id_, each.content)
     return contents
 

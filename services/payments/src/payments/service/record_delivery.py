@@ -1,6 +1,5 @@
 """Accept: a verified delivery is stored as it came. No business logic, one statement for a whole group."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments import metrics
 from payments.errors import DeliveryRefused, Reason
+from payments.service.bodies import parse
 from payments.service.group_commit import GroupCommit
 from shared.signal import Signal
 from shared.tracing import child_traceparent
@@ -113,16 +113,9 @@ async def store(
     )
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        event = _DECODER.decode(body.decode())
+        event = parse(body)
     except UnicodeDecodeError:
         raise DeliveryRefused(Reason.ENCODING, "The body is not UTF-8.") from None
     except ValueError:
