@@ -89,6 +89,15 @@ class Query:
         return not self._chunks
 
     @property
+    def name(self) -> str | None:
+        """What a whole name or address would be sorted by."""
+        return sort_key(*self.typed.split())
+
+    @property
+    def is_phone(self) -> bool:
+        return bool(_PHONE.fullmatch(self.typed.strip()))
+
+    @property
     def code(self) -> str | None:
         """What may be an id, as it was typed."""
         return self.typed.strip() if re.fullmatch(r"\s*[\w-]{4,200}\s*", self.typed) else None
@@ -122,7 +131,7 @@ class Query:
         return " & ".join(chunks)
 
     def _with_phone(self, condition: str, *, begun: bool = False) -> str:
-        word = phone_word(self.typed) if _PHONE.fullmatch(self.typed.strip()) else None
+        word = phone_word(self.typed) if self.is_phone else None
         if word is None:
             return condition
         return f"{_lexeme(word)}{':*' if begun else ''} | ({condition})"
