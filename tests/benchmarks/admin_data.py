@@ -167,6 +167,7 @@ _TABLES = (
     "booking_payment",
     "search_word",
     "customer_count",
+    "payment_count",
     "bookings",
 )
 

@@ -95,6 +95,7 @@ _PAGE = """
     ORDER BY p.{key} {direction}, p.payment_id {direction}
 """
 _COUNT = "SELECT count(*) FROM booking_payment WHERE {conditions}"
+_COUNT_ALL = "SELECT coalesce(sum(payments), 0) FROM payment_count"
 _ALL = """
     SELECT {columns} FROM {source} WHERE p.payment_id IN (SELECT payment_id FROM booking_payment WHERE {conditions})
     ORDER BY p.{key} {direction}, p.payment_id {direction}
@@ -153,9 +154,10 @@ async def find_payments(engine: AsyncEngine, wanted: PaymentsWanted, *, limit: i
     """Return a page of payments and how many match."""
     conditions, bound = _conditions(wanted)
     page = _statement(_PAGE, wanted, conditions)
+    counted = text(_COUNT.format(conditions=conditions) if bound or wanted.search else _COUNT_ALL)
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
-        total = int((await connection.execute(text(_COUNT.format(conditions=conditions)), bound)).scalar_one())
+        total = int((await connection.execute(counted, bound)).scalar_one())
         rows = (await connection.execute(page, {**bound, "limit": limit, "offset": offset})).mappings().all()
     return Records(rows, total)
 
