@@ -44,20 +44,23 @@ _USERS = """
     WHERE c.listed AND c.user_id <> ALL (CAST(:seen AS uuid[]))
     ORDER BY whole DESC, c.last_activity_date DESC NULLS LAST, c.user_id LIMIT :limit
 """
+# Only surnames are looked through for what stands behind: those who share one are few, those with a first name many.
 _IN_KEYS = """
     SELECT user_id FROM (
-        SELECT user_id FROM customer
-        WHERE listed AND {key} >= r.low AND {key} < r.high AND (r.within = '' OR strpos({key}, r.within) > 0)
-        LIMIT :candidates
+        SELECT user_id FROM customer WHERE listed AND {key} >= r.low AND {key} < r.high AND {within} LIMIT :candidates
     ) in_{key}
 """
+_KEYS = {
+    "last_key": "(r.within = '' OR strpos(last_key, r.within) > 0)",
+    **dict.fromkeys(("name_key", "company_key", "email"), "r.within = ''"),
+}
 _USERS_BY_KEYS = text(
     _USERS.format(
         found=f"""
         SELECT k.user_id
         FROM unnest(CAST(:lows AS text[]), CAST(:highs AS text[]), CAST(:withins AS text[])) AS r (low, high, within)
         CROSS JOIN LATERAL (
-            {" UNION ALL ".join(_IN_KEYS.format(key=key) for key in ("last_key", "name_key", "company_key", "email"))}
+            {" UNION ALL ".join(_IN_KEYS.format(key=key, within=within) for key, within in _KEYS.items())}
         ) k
         """  # noqa: S608 - constants
     )
@@ -152,7 +155,7 @@ async def _step(connection: AsyncConnection, query: Query, match: str) -> _Step 
     if match == "exact":
         return _Step(match, name_keys.exact(query.typed), query.exact())
     if match == "prefix":
-        return _Step(match, name_keys.begun(query.typed), query.begun())
+        return _Step(match, name_keys.begun(query.typed), query.being_typed())
     meant = {word: await _meant(connection, word) for word in query.misspelt}
     if not any(meant.values()):
         return None
