@@ -35,7 +35,8 @@ test: $(stamp) ## Run all tests on a PostgreSQL and a RabbitMQ of their own (ARG
 	@$(bin)/pytest $(ARGS)
 
 test-long: $(stamp) ## Hold statistics to many histories and kills, the listing to the old server (minutes; needs Node.js)
-	@HISTORY_EXAMPLES=200 KILL_SEEDS=8 LEGACY_ROWS=10000 $(bin)/pytest --timeout 1200 tests/stats/test_history.py \
+	@HISTORY_EXAMPLES=200 KILL_SEEDS=8 HISTORY_KILLS=50 LEGACY_ROWS=10000 $(bin)/pytest --timeout 1200 \
+		tests/history/test_killed.py tests/stats/test_history.py \
 		tests/stats/test_killed.py tests/bookings_gateway/test_parity_live.py $(ARGS)
 
 record-legacy: $(stamp) ## Ask the old server's own stack anew what it answers (needs Node.js and npm)

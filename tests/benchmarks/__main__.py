@@ -14,6 +14,7 @@ TABLES = {
     "payments": "Payments: webhook → durable → processed → published",
     "consumer": "Consumer: queue → committed totals (the whole stats service in one process)",
     "stats": "Statistics: a rebuild of 2.8 million events (1 M bookings, 1 M links, 0.8 M payments, 300,000 users)",
+    "history": "History: a legacy table → users, payments, totals, verified (the whole system)",
     "legacy": "Legacy listing: the gateway beside the old server, 10,000 bookings, users and payments joined",
     "admin": "Admin: looking customers up (1 M users, 3 M bookings; floor: a scan of the legacy JSON)",
     "latency": "Latency: booking → total in the admin's listing (the whole system)",

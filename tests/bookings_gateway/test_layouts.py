@@ -115,7 +115,8 @@ async def test_link_and_payment_are_written_once_and_make_one_event(gateway: Gat
     assert await gateway.write_back() == 0
 
     layout, row = gateway.legacy.layout, await gateway.row()
-    assert (row["user_id"], row[layout.status]) == (ANN, layout.paid_status)
+    copied = None if gateway.legacy.triggers else ANN  # where the table's own trigger would change the row with it
+    assert (row["user_id"], row[layout.status]) == (copied, layout.paid_status)
     assert row[layout.payment_reference or ""] == "pi_1"
     if layout.payment_status:
         assert (row[layout.payment_status], row[layout.payment_method or ""]) == ("paid", "card")

@@ -119,7 +119,7 @@ async def test_dropping_our_column_does_not_stop_the_writer(gateway_engine: Asyn
 async def test_installing_again_changes_nothing_and_mends_what_is_missing(gateway_engine: AsyncEngine) -> None:
     assert await install(gateway_engine, "bookings", DEFAULT_LAYOUT) == []
     await execute(gateway_engine, "ALTER TABLE bookings DISABLE TRIGGER USER")
-    assert await install(gateway_engine, "bookings", DEFAULT_LAYOUT) == ["row trigger"]
+    assert await install(gateway_engine, "bookings", DEFAULT_LAYOUT) == ["row trigger", "truncate trigger"]
     await book(gateway_engine)
 
     assert len(await changes(gateway_engine)) == 1
@@ -158,3 +158,21 @@ async def test_a_table_of_another_layout_is_refused_by_name_of_the_missing_colum
 
     with pytest.raises(LegacyTableUnfit, match="has no column finalAmount"):
         await install(gateway_engine, "bookings", DEFAULT_LAYOUT)
+
+
+async def test_truncate_is_captured_row_by_row(gateway_engine: AsyncEngine) -> None:
+    ids = {await book(gateway_engine), await book(gateway_engine)}
+    await execute(gateway_engine, "DELETE FROM booking_change")
+    await execute(gateway_engine, "TRUNCATE bookings")
+
+    assert {(op, id_) for op, id_, _ in await changes(gateway_engine)} == {("D", id_) for id_ in ids}
+
+
+async def test_a_truncate_that_is_rolled_back_leaves_nothing(gateway_engine: AsyncEngine) -> None:
+    await book(gateway_engine)
+    await execute(gateway_engine, "DELETE FROM booking_change")
+    async with gateway_engine.connect() as connection:
+        await connection.execute(text("TRUNCATE bookings"))
+        await connection.rollback()
+
+    assert await changes(gateway_engine) == []

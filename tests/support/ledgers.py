@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from payments.domain.ordering import Content
 from payments.models import ObjectRow, Payment
 from payments.service.announce import Bookings, Cause
-from payments.service.ledger import Ledger, payment_id_of
+from payments.service.ledger import Ledger
+from payments.service.payment_ids import payment_id_of
 from payments.service.shown import Shown, shown_in
 from support.stripe_payloads import Json
 

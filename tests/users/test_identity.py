@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from users.domain import normalise_email, phone_key
+from shared.emails import normalise_email
+from users.domain import phone_key
 
 
 @pytest.mark.parametrize(

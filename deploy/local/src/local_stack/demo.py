@@ -13,6 +13,7 @@ from rich.console import Console
 from local_stack.demo_check import Result, checked
 from local_stack.demo_clients import Clients, connected
 from local_stack.demo_deals import Deal, new_deals
+from local_stack.demo_history import move_history
 from local_stack.demo_hops import AWAY, HopMissing, Journey
 from local_stack.demo_routes import booking_journey, payment_journey, refund_journey
 from local_stack.demo_sample import load_sample, refuse_foreign_bookings
@@ -32,6 +33,7 @@ def main() -> None:
     stack = Stack(say=lambda step: console.print(f"[green]✓[/] {step}"))
     with console.status("starting"):
         _bring_up(stack, console)
+    move_history(stack, console)
     try:
         result = asyncio.run(_tell(stack, console))
     except AWAY as error:

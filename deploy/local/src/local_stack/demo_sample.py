@@ -33,6 +33,39 @@ _OLD_BOOKINGS = """
          NULL, 'invoice', NULL, '2025-04-22T08:10:00Z')
     ) AS old (number, status, contact, amount, paid_at, method, reference, created_at)
 """
+# What years of several programs left: the same people written in many ways, contacts that tell nobody, card payments
+# that look unpaid, cancelled ones that were paid, words nobody remembers. The same in every run.
+_MESSY_BOOKINGS = """
+    WITH one AS (
+        SELECT number, 'person' || number % 611 || '@example.com' AS email,
+               timestamptz '2023-01-02 08:00Z' + number * interval '9 hours 17 minutes' AS created_at,
+               (ARRAY['PENDING', 'CONFIRMED', 'PAID', 'ATTENDED', 'COMPLETED', 'CANCELLED', 'NO_SHOW'])[number % 7 + 1]
+                   AS word
+        FROM generate_series(1, $2) AS number
+    ), told AS (
+        SELECT *, number % 3 = 0 AND word <> 'PENDING' AS by_card,
+               jsonb_build_object('firstName', (ARRAY['Ann', 'Ben', 'Chloé', 'Dora', 'Eve'])[number % 611 % 5 + 1],
+                   'lastName', 'No. ' || number % 611, 'phone', '07700 ' || number % 611,
+                   'email', CASE WHEN number % 8 = 0 THEN ' ' || upper(email) ELSE email END) AS contact
+        FROM one
+    )
+    INSERT INTO bookings ("bookingReference", status, "contactDetails", "finalAmount", "paymentDate", "paymentMethod",
+                          "paymentReference", "createdAt", "updatedAt")
+    SELECT $1 || 'OLD-M' || number,
+           CASE WHEN number % 89 = 0 THEN lower(word) WHEN number % 97 = 0 THEN 'on hold' ELSE word END,
+           CASE WHEN number % 41 = 0 THEN NULL WHEN number % 43 = 0 THEN '{}' WHEN number % 47 = 0 THEN '"see file"'
+                WHEN number % 53 = 0 THEN contact || '{"email": "  "}'
+                WHEN number % 59 = 0 THEN to_jsonb(contact #>> '{}')
+                WHEN number % 61 = 0 THEN contact - 'firstName' - 'lastName' || '{"name": "Office Desk"}'
+                ELSE contact END,
+           CASE WHEN number % 71 = 0 THEN 0 ELSE 45 + number % 13 * 17.25 END,
+           CASE WHEN by_card OR number % 11 = 0 AND word <> 'PENDING' THEN created_at + interval '2 days' END,
+           CASE WHEN by_card THEN 'CARD' WHEN number % 5 = 0 THEN 'INVOICE' END,
+           CASE WHEN by_card THEN 'pi_before_m' || number END,
+           CASE WHEN number IN (500, 1500) THEN timestamptz '2091-01-01' ELSE created_at END, created_at
+    FROM told
+"""
+_MESSY = 1_996
 
 
 def load_sample(stack: Stack) -> int:
@@ -72,7 +105,9 @@ async def _insert_old_bookings(url: str) -> int:
     try:
         if not await connection.fetchval(_UNTOUCHED):
             return 0
-        return int((await connection.execute(_OLD_BOOKINGS, REFERENCE)).split()[-1])
+        told = await connection.execute(_OLD_BOOKINGS, REFERENCE)
+        messy = await connection.execute(_MESSY_BOOKINGS, REFERENCE, _MESSY)
+        return int(told.split()[-1]) + int(messy.split()[-1])
     finally:
         await connection.close()
 

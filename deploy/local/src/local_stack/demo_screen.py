@@ -104,7 +104,7 @@ def _listing(rows: Sequence[Json], *, wide: bool) -> Table:
 def _caption(rows: Sequence[Json]) -> str:
     remarks = {
         f"and {len(rows) - _ROWS} more": len(rows) > _ROWS,
-        "rows without totals: from before this system, not moved across": not all(r["user"] for r in rows),
+        "rows without totals: set aside, see the report": not all(r["user"] for r in rows),
     }
     return "; ".join(remark for remark, applies in remarks.items() if applies)
 

@@ -4,6 +4,7 @@ A pid file outlives its process, and the kernel gives the number to somebody els
 process checks first that it is still the one that was started.
 """
 
+import atexit
 import json
 import os
 import signal
@@ -195,6 +196,13 @@ def _reap(pid: int) -> None:
     child = _started.get(pid)
     if child is not None and child.poll() is not None:
         del _started[pid]
+
+
+@atexit.register
+def _reap_all() -> None:
+    """Leave no child that has ended to the interpreter's end, which would take it for one that still runs."""
+    for pid in list(_started):
+        _reap(pid)
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:

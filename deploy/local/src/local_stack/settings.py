@@ -11,10 +11,11 @@ from local_stack.postgres import PORT_SETTING as POSTGRES_PORT_SETTING
 from local_stack.postgres import LocalPostgres
 from local_stack.rabbitmq import PORT_SETTING as RABBIT_PORT_SETTING
 from local_stack.rabbitmq import LocalRabbit
-from local_stack.services import SERVICES
+from local_stack.services import GATEWAY, SERVICES
 
 AMQP_SETTING = "AMQP_URL"
 INTERNAL_SETTING = "INTERNAL_TOKEN"
+REPORT_SETTING = "BOOKINGS_GATEWAY_REPORT_KEY"
 STRIPE_BASE_SETTING = "PAYMENTS_STRIPE_API_BASE"
 STRIPE_KEY_SETTING = "PAYMENTS_STRIPE_API_KEY"
 WEBHOOK_SECRETS_SETTING = "PAYMENTS_STRIPE_WEBHOOK_SECRETS"
@@ -52,7 +53,9 @@ def service_settings(
 
     The servers must have been started once, since their passwords are made then.
     """
-    ours = _addresses() | _databases(environment, postgres) | _stripe(environment, secrets_file)
+    ours = (
+        _addresses() | _neighbours(environment) | _databases(environment, postgres) | _stripe(environment, secrets_file)
+    )
     if needs_rabbitmq(environment):
         ours[AMQP_SETTING] = rabbit.url
     given = {name: environment[name] for name in (*ours, AMQP_SETTING, STRIPE_KEY_SETTING) if environment.get(name)}
@@ -64,16 +67,23 @@ def _addresses() -> dict[str, str]:
     return hosts | {service.port_setting: str(service.default_port) for service in SERVICES}
 
 
+def _neighbours(environment: Mapping[str, str]) -> dict[str, str]:
+    """Where the gateway finds the other services."""
+    others = (service for service in SERVICES if service is not GATEWAY)
+    return {f"{GATEWAY.prefix}_{service.prefix}_URL": service.url(environment) for service in others}
+
+
 def _databases(environment: Mapping[str, str], postgres: LocalPostgres) -> dict[str, str]:
     given = {s.database_setting: environment.get(s.database_setting, "") for s in SERVICES}
     return {s.database_setting: given[s.database_setting] or postgres.url(s.database) for s in SERVICES}
 
 
 def _stripe(environment: Mapping[str, str], secrets_file: Path) -> dict[str, str]:
-    kept = kept_secrets(secrets_file, ["stripe_webhook_secret", "stripe_api_key", "internal_token"])
+    kept = kept_secrets(secrets_file, ["stripe_webhook_secret", "stripe_api_key", "internal_token", "report_key"])
     settings = {
         WEBHOOK_SECRETS_SETTING: f"whsec_{kept['stripe_webhook_secret']}",
         INTERNAL_SETTING: kept["internal_token"],
+        REPORT_SETTING: kept["report_key"],
     }
     key = f"sk_test_{kept['stripe_api_key']}"
     if environment.get(STRIPE_KEY_SETTING, key) != key:

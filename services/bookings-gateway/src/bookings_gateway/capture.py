@@ -35,6 +35,7 @@ SET_ASIDE = prometheus_client.Counter("captured_changes_set_aside_total", "Chang
 
 # The table is empty most of the time, and a plan made for that takes long when it is full.
 _TAKE_TURN = text("SELECT pg_try_advisory_xact_lock(:key), set_config('plan_cache_mode', 'force_custom_plan', true)")
+_WAIT_FOR_TURN = text("SELECT pg_advisory_xact_lock(:key), set_config('plan_cache_mode', 'force_custom_plan', true)")
 # A statement of its own after the lock: its snapshot then sees what the last holder deleted. Within one booking a
 # later row cannot be visible before an earlier one, because its writer waited for the earlier commit. version is the
 # booking's newest so far, 0 or NULL before the first; the lock keeps it still.
@@ -97,9 +98,21 @@ class Capture:
         async with engine.begin() as connection:
             if not (await connection.execute(_TAKE_TURN, {"key": LOCK})).scalar_one():
                 return 0
-            rows = (await connection.execute(_NEXT, {"page": PAGE})).mappings().all()
-            if rows:
-                await self._settle(connection, source, rows)
+            return await self._capture(connection, source)
+
+    async def capture_first(self, connection: AsyncConnection, source: str) -> None:
+        """Wait for the turn, then turn everything pending into events; the caller commits.
+
+        Until then no change becomes an event: what the table holds and the changes do not was told, or never told.
+        """
+        await connection.execute(_WAIT_FOR_TURN, {"key": LOCK})
+        while await self._capture(connection, source) == PAGE:
+            pass
+
+    async def _capture(self, connection: AsyncConnection, source: str) -> int:
+        rows = (await connection.execute(_NEXT, {"page": PAGE})).mappings().all()
+        if rows:
+            await self._settle(connection, source, rows)
         return len(rows)
 
     async def _settle(self, connection: AsyncConnection, source: str, rows: Sequence[RowMapping]) -> None:

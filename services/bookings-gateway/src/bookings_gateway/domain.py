@@ -137,6 +137,16 @@ def read_contact(row: Mapping[str, Any], layout: Layout) -> BookingContact:
     )
 
 
+def contact_object(row: Mapping[str, Any], layout: Layout) -> Mapping[str, Any]:
+    """Return the contact's own object, be it encoded twice; empty where there is none."""
+    return _object(row.get(layout.contact)) if layout.contact is not None else {}
+
+
+def payment_status(row: Mapping[str, Any], layout: Layout) -> str | None:
+    """Return the layout's own word for whether a booking is paid, where it has one."""
+    return _text(row.get(layout.payment_status)) if layout.payment_status is not None else None
+
+
 def _object(value: object) -> Mapping[str, Any]:
     """Return the object in ``value``, be it text that holds JSON, or that encoded once more; else an empty one."""
     for _ in range(_MOST_ENCODINGS):

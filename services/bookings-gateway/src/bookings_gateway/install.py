@@ -68,12 +68,30 @@ _IGNORE_BUMP = """
                 becomes.{updated_at} := NULL;
             END IF;
 """
+# TRUNCATE fires no row trigger. Whoever may truncate may read, and holds the table alone: every row is copied as gone.
+_TRUNCATE_FUNCTION = """
+CREATE OR REPLACE FUNCTION gateway.capture_booking_truncate() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO gateway.booking_change (op, booking_id, row, changed_at, traceparent)
+    SELECT 'D', b.{id}\\:\\:text, row_to_json(b), clock_timestamp(),
+           nullif(current_setting('gateway.traceparent', true), '')
+    FROM {table} b ORDER BY b.{id};
+    RETURN NULL;
+END $$
+"""
 _COLUMN = "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {user_id} uuid"
 _TRIGGER = f"""
 CREATE TRIGGER {TRIGGER} AFTER INSERT OR UPDATE OR DELETE ON {{table}}
 FOR EACH ROW EXECUTE FUNCTION gateway.capture_booking_change()
 """
 _ENABLE = f"ALTER TABLE {{table}} ENABLE TRIGGER {TRIGGER}"
+TRUNCATE_TRIGGER = "gateway_capture_booking_truncate"
+_TRUNCATE = f"""
+CREATE TRIGGER {TRUNCATE_TRIGGER} BEFORE TRUNCATE ON {{table}}
+FOR EACH STATEMENT EXECUTE FUNCTION gateway.capture_booking_truncate()
+"""
+_ENABLE_TRUNCATE = f"ALTER TABLE {{table}} ENABLE TRIGGER {TRUNCATE_TRIGGER}"
 _STATE = text("SELECT CAST(tgenabled AS text) FROM pg_trigger WHERE tgrelid = :oid AND tgname = :name")
 
 
@@ -102,10 +120,13 @@ async def _install(connection: AsyncConnection, table: LegacyTable) -> list[str]
     await connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_MILLISECONDS}ms'"))
     ignore_bump = _IGNORE_BUMP.format(**table.names) if table.layout.updated_at else ""
     await connection.execute(text(_FUNCTION.format(ignore_bump=ignore_bump, **table.names)))
+    await connection.execute(text(_TRUNCATE_FUNCTION.format(**table.names)))
     state = (await connection.execute(_STATE, {"oid": table.oid, "name": TRIGGER})).scalar_one_or_none()
+    truncate = (await connection.execute(_STATE, {"oid": table.oid, "name": TRUNCATE_TRIGGER})).scalar_one_or_none()
     needed = {
         f"column {table.layout.user_id}": _COLUMN if table.layout.user_id not in table.columns else None,
         "row trigger": _TRIGGER if state is None else _ENABLE if state == "D" else None,
+        "truncate trigger": _TRUNCATE if truncate is None else _ENABLE_TRUNCATE if truncate == "D" else None,
     }
     for statement in filter(None, needed.values()):
         await connection.execute(text(statement.format(**table.names)))

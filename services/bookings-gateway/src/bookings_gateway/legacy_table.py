@@ -41,18 +41,29 @@ _COLUMNS = text(
     ORDER BY a.attnum
     """
 )
+# Row triggers that run before every update and speak of this column: they would set it whatever is written.
+_TOUCHING = text(
+    """
+    SELECT t.tgname FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE t.tgrelid = :oid AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 19 = 19
+      AND position(lower(:column) IN lower(p.prosrc)) > 0
+    ORDER BY t.tgname
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
 class LegacyTable:
     """``name`` is qualified and quoted, ready for SQL; ``columns`` are name → type, in the table's order;
-    those ``generated`` cannot be written."""
+    those ``generated`` cannot be written. ``touching`` are the table's own triggers that would change a row's time of
+    change with whatever we write."""
 
     oid: int
     name: str
     columns: Mapping[str, str]
     layout: Layout
     generated: frozenset[str] = frozenset()
+    touching: tuple[str, ...] = ()
 
     @property
     def names(self) -> dict[str, str]:
@@ -113,7 +124,15 @@ async def find(connection: AsyncConnection, name: str, layout: Layout) -> Legacy
     columns = {row.name: row.type for row in found}
     _require(columns, name, layout)
     qualified = (await connection.execute(_NAME, {"oid": oid})).scalar_one()
-    return LegacyTable(oid, qualified, columns, layout, frozenset(row.name for row in found if row.generated))
+    touching = await connection.execute(_TOUCHING, {"oid": oid, "column": layout.updated_at or ""})
+    return LegacyTable(
+        oid,
+        qualified,
+        columns,
+        layout,
+        generated=frozenset(row.name for row in found if row.generated),
+        touching=tuple(touching.scalars()) if layout.updated_at else (),
+    )
 
 
 def _require(columns: Mapping[str, str], name: str, layout: Layout) -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from fastapi import Depends, FastAPI
 
-from bookings_gateway import api_access, api_payments, api_rollout, api_search, api_users
+from bookings_gateway import api_access, api_migration, api_payments, api_rollout, api_search, api_users
 from bookings_gateway.access.browser import Browser
 from bookings_gateway.access.documented import document_access
 from bookings_gateway.access.guard import Access, guard
@@ -16,6 +16,8 @@ from bookings_gateway.api_bookings import create_router
 from bookings_gateway.capture import Capture
 from bookings_gateway.erase import Erase
 from bookings_gateway.handlers import ReadModelHandler
+from bookings_gateway.history import compose as history_parts
+from bookings_gateway.history import worker
 from bookings_gateway.legacy_table import LegacyTableCache
 from bookings_gateway.remote import Part, Remote
 from bookings_gateway.rollout.flags import SHIPPED, Flags
@@ -49,6 +51,7 @@ def compose(settings: Settings) -> tuple[Service, Rollout, Desk]:
         background={
             "capture": Capture(changed, settings.layout, settings.currency, settings.zone).run,
             "write-back": WriteBack(tables, changed, settings.legacy_timezone).run,
+            "history": worker.run,
             "flags": flags.run,
             "shadow": lambda service: rollout.shadow.run(service),
             "erase": Erase(tables, changed).run,
@@ -75,6 +78,7 @@ def application(settings: Settings, service: Service, rollout: Rollout, desk: De
     )
     app.include_router(create_router(rollout))
     app.include_router(api_rollout.create_router(service.engine, rollout.flags))
+    app.include_router(api_migration.create_router(history_parts.history(service.engine, settings)))
     add_admin(app, rollout.flags, desk)
     add_access(app, service, settings)
     return app

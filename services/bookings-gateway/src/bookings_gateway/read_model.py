@@ -111,8 +111,8 @@ KEEP_LINKS = text(
     SELECT * FROM unnest(CAST(:booking_id AS text[]), CAST(:sequence AS bigint[]), CAST(:user_id AS uuid[]))
     ON CONFLICT (booking_id) DO UPDATE SET
         sequence = excluded.sequence, user_id = excluded.user_id,
-        written = t.written AND excluded.user_id = t.user_id,
-        forgotten = t.forgotten AND excluded.user_id = t.user_id
+        written = t.written AND excluded.user_id IS NOT DISTINCT FROM t.user_id,
+        forgotten = t.forgotten AND excluded.user_id IS NOT DISTINCT FROM t.user_id
     WHERE excluded.sequence > t.sequence
     """
 )

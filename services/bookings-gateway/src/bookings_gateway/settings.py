@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from bookings_gateway.domain import Layout
@@ -37,6 +37,9 @@ class Settings(ServiceSettings):
         str, Field(description="Zone the legacy server ran in: of its times without a zone, and of its dates")
     ] = "Europe/London"
 
+    report_key: Annotated[
+        SecretStr | None, Field(description="Key that reports of the history import are signed with", min_length=16)
+    ] = None
     users_url: Annotated[str, Field(description="Where the users service answers")] = "http://127.0.0.1:8002"
     payments_url: Annotated[str, Field(description="Where the payments service answers")] = "http://127.0.0.1:8001"
     stats_url: Annotated[str, Field(description="Where the stats service answers")] = "http://127.0.0.1:8003"

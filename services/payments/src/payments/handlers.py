@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments import models
 from payments.service.match_bookings import match_bookings
+from payments.service.record_history import record_history
 from payments.service.remember_bookings import remember_bookings
 from shared import contracts, event_log
 from shared.consumer import Group
@@ -40,6 +41,7 @@ class BookingsHandler(InboxHandler):
         await self._learn_users(connection, told)
         await remember_bookings(connection, bookings)
         news = await match_bookings(connection, [booking for _, booking in bookings], links)
+        news += await record_history(connection, bookings)
         await event_log.append(connection, self._source, news, bulk=group.bulk)
 
     async def _learn_users(self, connection: AsyncConnection, told: Sequence[tuple[Event, object]]) -> None:

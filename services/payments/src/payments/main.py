@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 
+from payments import api_history
 from payments.api import Webhook, add_routes
 from payments.api_payments import Desk, router
 from payments.handlers import BINDINGS, BookingsHandler
@@ -59,6 +60,7 @@ def compose(settings: Settings) -> FastAPI:
         committed=service.committed.set,
     )
     app.include_router(router(desk))
+    app.include_router(api_history.create_router(service.engine, settings))
     add_routes(app, Webhook(settings, recorder))
     return app
 

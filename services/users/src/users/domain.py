@@ -1,7 +1,6 @@
 """Who is who: pure rules, no input or output."""
 
 import hashlib
-import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,35 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
-import idna
 import phonenumbers
-
-LONGEST_EMAIL = 320  # 64 before the @, 255 after: RFC 5321, 4.5.3.1
-
-
-def normalise_email(written: str | None) -> str | None:
-    """Return the identity behind an address as written, or ``None`` if it is no usable address.
-
-    Trim, lower-case, NFC, IDNA for the domain, and nothing else: folding dots or plus tags would merge
-    different mailboxes of most providers.
-    """
-    if written is None or len(written) > LONGEST_EMAIL:
-        return None
-    address = unicodedata.normalize("NFC", unicodedata.normalize("NFC", written).strip().lower())
-    local, at, domain = address.rpartition("@")
-    if not at or not local or not domain or any(character.isspace() for character in address):
-        return None
-    ascii_domain = _ascii_domain(domain)
-    return f"{local}@{ascii_domain}" if ascii_domain else None
-
-
-def _ascii_domain(domain: str) -> str | None:
-    if domain.isascii():
-        return domain
-    try:
-        return idna.encode(domain, uts46=True).decode()
-    except idna.IDNAError:
-        return None
 
 
 @lru_cache(maxsize=4096)

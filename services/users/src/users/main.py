@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from shared.service import Background, Service
 from shared.web import create_app as create_web_app
+from users import api_history
 from users.api import Desk, router
 from users.handlers import BookingsHandler
 from users.service.suggest_duplicates import look_for_duplicates
@@ -45,6 +46,7 @@ def compose(settings: Settings) -> FastAPI:
     app = create_web_app(service, title="users", description="Makes people out of bookings.")
     desk = Desk(engine=service.engine, source=service.source, settings=settings, committed=service.committed.set)
     app.include_router(router(desk))
+    app.include_router(api_history.create_router(service.engine, settings))
     return app
 
 

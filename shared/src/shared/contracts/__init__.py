@@ -5,7 +5,7 @@ else is a new version, and ``tests/contracts`` holds a golden file per version t
 """
 
 from shared.contracts.base import CONTRACTS, Contract, NewerSchema, Snapshot, UnknownType, contract_of, read
-from shared.contracts.bookings import BookingContact, BookingSnapshot
+from shared.contracts.bookings import BookingContact, BookingSnapshot, RecordedPayment
 from shared.contracts.payments import PaymentSnapshot
 from shared.contracts.stats import CurrencyTotals, UserTotalsSnapshot
 from shared.contracts.users import BookingLinkSnapshot, UserErasedSnapshot, UserMergeSnapshot, UserSnapshot
@@ -19,6 +19,7 @@ __all__ = [
     "CurrencyTotals",
     "NewerSchema",
     "PaymentSnapshot",
+    "RecordedPayment",
     "Snapshot",
     "UnknownType",
     "UserErasedSnapshot",

@@ -1,7 +1,7 @@
 """``booking.*``, published by the bookings gateway. Subject: the booking's id."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -20,8 +20,29 @@ class BookingContact(Snapshot):
     company: str | None = None
 
 
+class RecordedPayment(Snapshot):
+    """What a historical row proves of its payment, of ``final_amount``; only in events of an import.
+
+    ``evidence`` says by what: a stored PaymentIntent, another record of payment, the status word alone, or an invoice
+    not paid yet. ``inferred_fields`` names what the row does not say itself.
+    """
+
+    evidence: Literal["stripe", "recorded", "status_only", "invoice"]
+    status: Literal["succeeded", "pending"]
+    refunded: bool = False
+    reference: str
+    stripe_payment_intent_id: str | None = None
+    method: str
+    paid_at: AwareDatetime
+    inferred_fields: tuple[str, ...] = ()
+
+
 class BookingSnapshot(Snapshot):
-    """A booking. Money is a decimal string in ``currency``; null where the legacy row has none usable."""
+    """A booking. Money is a decimal string in ``currency``; null where the legacy row has none usable.
+
+    ``imported`` says that an import told it: ``booking.created`` of a row that was there before, ``booking.deleted``
+    of one whose import was taken back, while the row stays.
+    """
 
     booking_id: str
     booking_reference: str | None = None
@@ -35,6 +56,7 @@ class BookingSnapshot(Snapshot):
     created_at: AwareDatetime | None = None
     updated_at: AwareDatetime | None = None
     imported: bool = False
+    recorded_payment: RecordedPayment | None = None
 
 
 register(BookingSnapshot, "booking.created", "booking.updated", "booking.deleted")

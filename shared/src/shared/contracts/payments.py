@@ -14,7 +14,8 @@ class PaymentSnapshot(Snapshot):
 
     ``disputed`` is what disputes took and did not give back, ``open_disputes`` how many wait for a decision, inquiries
     included. ``net`` is received less refunded and disputed; negative when a dispute took what was refunded before,
-    ``None`` in events from before it was told. ``fee`` is what Stripe kept, in the account's currency.
+    ``None`` in events from before it was told. ``fee`` is what Stripe kept, in the account's currency. ``reference``,
+    ``evidence`` and ``inferred_fields`` are of a ``migrated`` payment: what its row proved, and what was filled in.
     """
 
     payment_id: str
@@ -39,6 +40,9 @@ class PaymentSnapshot(Snapshot):
     card_brand: str | None = None
     card_last4: str | None = None
     stripe_checkout_session_id: str | None = None
+    reference: str | None = None
+    evidence: Literal["stripe", "recorded", "status_only", "invoice"] | None = None
+    inferred_fields: tuple[str, ...] = ()
 
 
 register(PaymentSnapshot, "payment.pending", "payment.succeeded", "payment.failed", "payment.canceled")

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import TypeAdapter
 from pydantic_core import to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from payments.domain.evidence import Provenance
 from payments.domain.objects import Amount
 from payments.domain.payment import PaymentState, PaymentStatus
 
@@ -18,7 +20,7 @@ class Payment:
     """One payment. ``state`` is ``None`` while nothing is known of it but its id.
 
     ``sequence`` counts published snapshots, ``changed_at`` is the time of the last. A booking given or taken away by
-    hand (``matched_by_hand``) stands whatever the payment's keys name.
+    hand (``matched_by_hand``) stands whatever the payment's keys name. ``provenance`` is what a migrated one rests on.
     """
 
     id: UUID
@@ -29,7 +31,10 @@ class Payment:
     changed_at: datetime | None = None
     migrated: bool = False
     matched_by_hand: bool = False
+    provenance: Provenance | None = None
 
+
+_PROVENANCE = TypeAdapter(Provenance)
 
 _NAME_PAYMENTS = text(
     """
@@ -60,13 +65,13 @@ _SAVE_PAYMENTS = text(
         amount = r.amount, received = r.received, refunded = r.refunded, disputed = r.disputed,
         open_disputes = r.open_disputes, fee = r.fee, fee_currency = r.fee_currency, method = r.method,
         card_brand = r.card_brand, card_last4 = r.card_last4, paid_at = r.paid_at, created_at = r.created_at,
-        changed_at = r.changed_at, matched_by_hand = r.matched_by_hand
+        changed_at = r.changed_at, matched_by_hand = r.matched_by_hand, provenance = r.provenance
     FROM json_to_recordset(CAST(:rows AS json)) AS r (
         id uuid, sequence bigint, booking_id text, user_id text, booking_keys text[], stripe_payment_intent_id text,
         stripe_charge_id text, stripe_checkout_session_id text, status text, currency text, amount bigint,
         received bigint, refunded bigint, disputed bigint, open_disputes integer, fee bigint, fee_currency text,
         method text, card_brand text, card_last4 text, paid_at timestamptz, created_at timestamptz,
-        changed_at timestamptz, matched_by_hand boolean
+        changed_at timestamptz, matched_by_hand boolean, provenance json
     )
     WHERE payment.id = r.id
     """
@@ -120,6 +125,7 @@ def _payment(row: Row[tuple[object, ...]]) -> Payment:
         changed_at=row.changed_at,
         migrated=row.migrated,
         matched_by_hand=row.matched_by_hand,
+        provenance=None if row.provenance is None else _PROVENANCE.validate_python(row.provenance),
     )
 
 
@@ -174,4 +180,5 @@ def _payment_columns(payment: Payment) -> dict[str, object]:
         "created_at": state.created_at,
         "changed_at": payment.changed_at,
         "matched_by_hand": payment.matched_by_hand,
+        "provenance": None if payment.provenance is None else _PROVENANCE.dump_python(payment.provenance, mode="json"),
     }

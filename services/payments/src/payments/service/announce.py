@@ -122,4 +122,7 @@ def snapshot(payment: Payment) -> dict[str, object] | None:
         "paid_at": state.paid_at,
         "created_at": state.created_at,
         "migrated": payment.migrated,
+        "reference": payment.provenance.reference if payment.provenance else None,
+        "evidence": payment.provenance.evidence if payment.provenance else None,
+        "inferred_fields": payment.provenance.inferred_fields if payment.provenance else (),
     }

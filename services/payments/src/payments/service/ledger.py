@@ -4,13 +4,13 @@ import json
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments import models
+from payments.domain.evidence import Evidence, with_evidence
 from payments.domain.objects import Charge, CheckoutSession, Dispute, PaymentIntent, Refund, StripeObject
 from payments.domain.ordering import Content
 from payments.domain.payment import PaymentState, PaymentStatus, state_of
@@ -19,19 +19,12 @@ from payments.models import ObjectRow, Payment
 from payments.service import fetch_requests
 from payments.service.announce import Bookings, Cause, matched
 from payments.service.fetch_requests import FetchRequest
+from payments.service.payment_ids import payment_id_of
+from payments.service.record_history import evidence_of
 from payments.service.shown import Shown, shown_in
 from shared.event_log import NewEvent
 
 log = structlog.get_logger(__name__)
-
-# A payment's id follows from the Stripe object at its root, so two replicas that meet it first agree.
-_NAMESPACE = UUID("b4f5f0a6-9d0c-5a51-8d7e-6a0f3f3f8c11")
-
-
-@lru_cache(maxsize=10_000)
-def payment_id_of(root: str) -> UUID:
-    """Return the id of the payment rooted in a PaymentIntent, or in a charge that has none."""
-    return uuid5(_NAMESPACE, root)
 
 
 @dataclass(slots=True)
@@ -45,6 +38,7 @@ class Ledger:
     payments: dict[UUID, Payment]
     bookings: Bookings
     contents: dict[str, dict[str, Content]]
+    evidence: Mapping[UUID, Evidence] = field(default_factory=dict)
     news: list[NewEvent] = field(default_factory=list)
     fetches: list[FetchRequest] = field(default_factory=list)
     _homes: dict[UUID | str | None, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -67,7 +61,9 @@ class Ledger:
             objects.setdefault(row.id, row)
         by_hand = [payment.booking_id for payment in payments.values() if payment.matched_by_hand]
         bookings = await Bookings.load(connection, _keys(items, objects.values()), also=by_hand)
-        return cls(objects, payments, bookings, contents)
+        migrated = [id_ for id_, payment in payments.items() if payment.migrated]
+        evidence = await evidence_of(connection, migrated) if migrated else {}
+        return cls(objects, payments, bookings, contents, evidence)
 
     def apply(self, shown: Sequence[Shown], cause: Cause) -> None:
         """Take what one event showed into account; news are the snapshots that changed by it."""
@@ -131,7 +127,8 @@ class Ledger:
         payment = self.payments[payment_id]
         kept = [each for each in (self.objects[id_].kept for id_ in self._homes[payment_id]) if each]
         intent = next((name for name in _intents(kept) if payment_id_of(name) == payment_id), None)
-        state = state_of(kept, payment_intent=intent) or _nothing_left(payment)
+        proved = with_evidence(state_of(kept, payment_intent=intent), self.evidence.get(payment_id))
+        state = proved or _nothing_left(payment)
         if state is None:
             self.payments[payment_id] = replace(payment, state=None)
             return

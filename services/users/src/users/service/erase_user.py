@@ -9,7 +9,8 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import event_log
-from users.domain import identity_digest, normalise_email
+from shared.emails import normalise_email
+from users.domain import identity_digest
 from users.errors import NotConfirmed
 from users.service.audit import Decision, record, take_turn
 from users.service.find_user import same_person

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.contracts import BookingSnapshot
+from shared.emails import normalise_email
 from shared.events import Event
 from users.domain import (
     Contact,
@@ -16,7 +17,6 @@ from users.domain import (
     erased_identity,
     erased_owner,
     identity_digest,
-    normalise_email,
     placeholder_identity,
 )
 
@@ -48,6 +48,7 @@ class Observation:
     identity: str
     contact: Contact
     traceparent: str | None
+    taken_back: bool = False
 
     @classmethod
     def of(cls, event: Event, booking: BookingSnapshot) -> "Observation":
@@ -63,6 +64,7 @@ class Observation:
             identity=email or placeholder_identity(booking.booking_id),
             contact=Contact(contact.first_name, contact.last_name, contact.email, contact.phone, contact.company),
             traceparent=event.traceparent,
+            taken_back=booking.imported and event.type == "booking.deleted",
         )
 
     @property

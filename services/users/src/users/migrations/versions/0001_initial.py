@@ -57,7 +57,8 @@ STATEMENTS = [
     "CREATE INDEX contact_variant_first ON contact_variant (user_id, first_seen_at)",
     "CREATE INDEX contact_variant_last ON contact_variant (user_id, last_seen_at)",
     # The link follows version booking_sequence of the booking: the newest with a usable address, or the newest of all
-    # while none had one. moved_by: the version that brought it to this user.
+    # while none had one. moved_by: the version that brought it to this user. taken_back: by an
+    # import that was rolled back; whatever is told of the booking next announces its link again.
     """
     CREATE TABLE booking_link (
         booking_id        text PRIMARY KEY,
@@ -65,6 +66,7 @@ STATEMENTS = [
         addressed         boolean NOT NULL,
         booking_sequence  bigint NOT NULL,
         moved_by          bigint NOT NULL,
+        taken_back        boolean NOT NULL DEFAULT false,
         sequence          bigint NOT NULL
     )
     """,

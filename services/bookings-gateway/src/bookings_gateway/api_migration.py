@@ -1,0 +1,166 @@
+"""The HTTP door of the move: how far it is, in the customer's own metrics and more, and the error desk."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bookings_gateway.access.actor import Actor, current_actor
+from bookings_gateway.history.counts import Counts
+from bookings_gateway.history.desk import Desk
+from bookings_gateway.history.errors import HistoryError, NoSuchItem
+from bookings_gateway.history.move import History
+from bookings_gateway.history.progress import status
+from shared.problems import documented
+from shared.refusals import Refusal
+
+# The document's three metrics, and the money.
+_METRICS = text(
+    """
+    SELECT count(*) FILTER (WHERE user_id IS NOT NULL) AS with_users, count(DISTINCT user_id) AS users FROM booking_user
+    """
+)
+_MONEY = text(
+    """
+    SELECT currency, count(*) AS payments, sum(received) AS received, sum(refunded) AS refunded
+    FROM booking_payment WHERE migrated AND status IN ('succeeded', 'pending') GROUP BY currency ORDER BY currency
+    """
+)
+_LAG = text(
+    """
+    SELECT coalesce(extract(epoch FROM clock_timestamp() - min(l.recorded_at)), 0) AS seconds
+    FROM (SELECT seq FROM outbox ORDER BY seq LIMIT 1) o JOIN event_log l USING (seq)
+    """
+)
+
+By = Annotated[Actor, Depends(current_actor)]
+
+
+class DeskRefused(Refusal):
+    """What was asked of the error desk cannot be done; the detail says why."""
+
+
+class NoSuchEntry(Refusal):
+    """The ledger has no such booking."""
+
+    status = 404
+
+
+class Decision(BaseModel):
+    """Which entries, by id or all of a code, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ids: Annotated[list[str], Field(max_length=10_000)] = []
+    code: str | None = None
+    reason: Annotated[str | None, Field(max_length=1_000)] = None
+
+
+class Waiver(Decision):
+    """A waiver is nothing without its reason."""
+
+    reason: Annotated[str, Field(min_length=3, max_length=1_000)]
+
+
+class Correction(BaseModel):
+    """What columns of the legacy row should have said; the row itself stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    columns: dict[str, Any]
+    reason: Annotated[str, Field(min_length=3, max_length=1_000)]
+
+
+class Decided(BaseModel):
+    """How many entries were open and are decided on now."""
+
+    entries: int
+
+
+def create_router(history: History) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter(prefix="/api/admin/migration", tags=["migration"], responses=documented())
+    desk = Desk(history)
+    _add_status(router, history)
+    _add_reading(router, desk)
+    _add_deciding(router, desk)
+    return router
+
+
+def _add_status(router: APIRouter, history: History) -> None:
+    @router.get("")
+    async def migration() -> dict[str, Any]:
+        """Return where the move stands: the customer's metrics, and payments, money, errors, rate, ETA, lag."""
+        async with history.engine.connect() as connection:
+            now = await status(connection, await history.source(connection))
+            counts = await Counts.from_ledger(connection)
+            return {
+                **now.as_json(),
+                **await _metrics(connection),
+                "classes": dict(counts.classes),
+                "errors": dict(counts.reviews),
+            }
+
+
+async def _metrics(connection: AsyncConnection) -> dict[str, Any]:
+    metrics = (await connection.execute(_METRICS)).one()
+    lag = (await connection.execute(_LAG)).scalar_one_or_none()
+    money = (await connection.execute(_MONEY)).mappings().all()
+    return {
+        "bookingsWithUsers": metrics.with_users,
+        "totalUsers": metrics.users,
+        "money": [{name: str(value) if name != "payments" else value for name, value in row.items()} for row in money],
+        "lagSeconds": round(float(lag or 0), 1),
+    }
+
+
+def _add_reading(router: APIRouter, desk: Desk) -> None:
+    @router.get("/errors")
+    async def errors(
+        state: Annotated[str, Query(pattern="^(set_aside|waived|review|reviewed)$")] = "set_aside",
+        code: str | None = None,
+        after: str = "",
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    ) -> dict[str, Any]:
+        """Return entries of the error desk, and how many of each code are open."""
+        found = await desk.find(states=[state], code=code, after=after, limit=limit)
+        return {"codes": await desk.by_code(), "items": [dict(row) for row in found]}
+
+    @router.get("/errors/{booking_id}", responses=documented(404))
+    async def error(booking_id: str) -> dict[str, Any]:
+        """Return one entry with what was decided; of the row, only that it is there."""
+        try:
+            shown = await desk.show(booking_id)
+        except NoSuchItem as missing:
+            raise NoSuchEntry(str(missing)) from None
+        return {**shown, "row": None if shown["row"] is None else "present"}
+
+
+def _add_deciding(router: APIRouter, desk: Desk) -> None:
+    @router.post("/errors/waive", responses=documented(400))
+    async def waive(body: Waiver, actor: By) -> Decided:
+        """Leave entries as they are, for a reason."""
+        ids = await desk.ids_of(body.code) if body.code else body.ids
+        return Decided(entries=await desk.waive(ids, by=actor.name, reason=body.reason))
+
+    @router.post("/errors/retry", responses=documented(400, 409))
+    async def retry(body: Decision, actor: By) -> Decided:
+        """Try entries again as their rows are now."""
+        ids = await desk.ids_of(body.code) if body.code else body.ids
+        try:
+            return Decided(entries=await desk.retry(ids, by=actor.name))
+        except HistoryError as refused:
+            raise DeskRefused(str(refused)) from None
+
+    @router.post("/errors/{booking_id}/fix", responses=documented(400, 404, 409))
+    async def fix(booking_id: str, body: Correction, actor: By) -> Decided:
+        """Say what a row set aside should have said, and try it again."""
+        try:
+            await desk.correct(booking_id, body.columns, by=actor.name, reason=body.reason)
+        except NoSuchItem as missing:
+            raise NoSuchEntry(str(missing)) from None
+        except HistoryError as refused:
+            raise DeskRefused(str(refused)) from None
+        return Decided(entries=1)

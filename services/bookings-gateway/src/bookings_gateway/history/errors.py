@@ -1,0 +1,51 @@
+"""Named failures of moving the history. Their text is what the operator reads."""
+
+
+class HistoryError(Exception):
+    """Something an operator has to know or decide; becomes a sentence and exit code 1."""
+
+
+class ImportHeld(HistoryError):
+    """Another process holds the run and is alive."""
+
+    def __init__(self, state: str, silent_seconds: float) -> None:
+        super().__init__(
+            f"The import is {state.replace('_', ' ')} in another process, which gave a sign of life "
+            f"{silent_seconds:.0f} s ago. Wait for it, or take over with --force if you know that it is gone."
+        )
+
+
+class LeaseLost(HistoryError):
+    """Another process took the run over; this one changed nothing since."""
+
+    def __init__(self) -> None:
+        super().__init__("Another process took this run over; this one stops. See `bookings-gateway history status`.")
+
+
+class Paused(HistoryError):
+    """Somebody paused the run."""
+
+    def __init__(self) -> None:
+        super().__init__("Paused. `bookings-gateway history import --apply` goes on where it stopped.")
+
+
+class NoRun(HistoryError):
+    """Nothing was imported yet, or all of it was taken back."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no import. Begin with `bookings-gateway history preflight`.")
+
+
+class NotReady(HistoryError):
+    """A step before this one is missing; the message names it."""
+
+
+class NoSuchItem(HistoryError):
+    """The error desk knows no such booking."""
+
+
+class PartSilent(HistoryError):
+    """Another service does not answer."""
+
+    def __init__(self, part: str, url: str, why: str) -> None:
+        super().__init__(f"The {part} service at {url} does not answer ({why}). Start it, or correct its URL setting.")

@@ -1,0 +1,106 @@
+"""What the other services say themselves, asked page by page: a verification trusts no copy of its own."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from bookings_gateway.history.errors import PartSilent
+
+_SECONDS = 30.0
+_TOTALS_AT_ONCE = 250
+
+PARTS = ("users", "payments", "stats")
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """A user's totals by currency, as stats says them. ``user`` is whom they count as, were they merged."""
+
+    user: str
+    bookings: int
+    spent: Mapping[str, Decimal]
+    paid: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The other services' internal APIs and metrics. ``urls`` by part."""
+
+    urls: Mapping[str, str]
+    client: httpx.AsyncClient
+
+    async def payments(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield every migrated payment that stands."""
+        async for item in self._pages("payments", "/internal/history/payments", limit=5_000):
+            yield item
+
+    async def people(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield every user with all forms of contact kept."""
+        async for item in self._pages("users", "/internal/history/people", limit=2_000):
+            yield item
+
+    async def _pages(self, part: str, path: str, *, limit: int) -> AsyncIterator[dict[str, Any]]:
+        after = str(UUID(int=0))
+        while True:
+            items = (await self._get(part, path, {"after": after, "limit": limit}))["items"]
+            for item in items:
+                yield item
+            if len(items) < limit:
+                return
+            after = items[-1]["id"]
+
+    async def totals(self, users: Iterable[str]) -> dict[str, Sums]:
+        """Return the totals of these users, of those of whom stats knows anything."""
+        found: dict[str, Sums] = {}
+        wanted = list(users)
+        for start in range(0, len(wanted), _TOTALS_AT_ONCE):
+            ids = wanted[start : start + _TOTALS_AT_ONCE]
+            answer = await self._get("stats", "/internal/users/totals", {"ids": ids})
+            found |= {user: _sums(totals) for user, totals in answer.items()}
+        return found
+
+    async def gauges(self, part: str, names: Iterable[str]) -> dict[str, float]:
+        """Return metrics of a service by name, and queue where they have one: ``queue_depth stats.bulk``."""
+        wanted = set(names)
+        body = await self.metrics(part)
+        families = [family for family in text_string_to_metric_families(body) if family.name in wanted]
+        samples = [sample for family in families for sample in family.samples]
+        return {" ".join([sample.name, *sample.labels.values()]): sample.value for sample in samples}
+
+    async def metrics(self, part: str) -> str:
+        """Return a service's metrics as it tells them; the depth of its queues is measured by its health check."""
+        with suppress(httpx.HTTPError):
+            await self.client.get(f"{self.urls[part].rstrip('/')}/health/ready")
+        return (await self._send(part, "/metrics", {})).text
+
+    async def _get(self, part: str, path: str, query: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+        return (await self._send(part, path, query)).json()
+
+    async def _send(self, part: str, path: str, query: Mapping[str, Any]) -> httpx.Response:
+        try:
+            answer = await self.client.get(f"{self.urls[part].rstrip('/')}{path}", params=dict(query))
+        except httpx.HTTPError as error:
+            raise PartSilent(part, self.urls[part], type(error).__name__) from None
+        if not answer.is_success:
+            raise PartSilent(part, self.urls[part], f"HTTP {answer.status_code}")
+        return answer
+
+
+def _sums(totals: Mapping[str, Any]) -> Sums:
+    spent = {sums["currency"]: Decimal(sums["total_spent"]) for sums in totals["currencies"]}
+    paid = {sums["currency"]: Decimal(sums["total_paid"]) for sums in totals["currencies"]}
+    return Sums(totals["user_id"], totals["total_bookings"], spent, paid)
+
+
+@asynccontextmanager
+async def asking(urls: Mapping[str, str], token: str | None) -> AsyncIterator[Others]:
+    """Connect to the other services for a while."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with httpx.AsyncClient(timeout=_SECONDS, headers=headers, trust_env=False) as client:
+        yield Others(urls, client)

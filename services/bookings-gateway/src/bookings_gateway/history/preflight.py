@@ -1,0 +1,129 @@
+"""Before anything: what the table is, what stands in the way, and exactly what an import would do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bookings_gateway.history.move import History, Prediction
+from bookings_gateway.history.source import Source
+from bookings_gateway.install import TRIGGER, TRUNCATE_TRIGGER
+
+_TRIGGERS = text(
+    """
+    SELECT t.tgname AS name, CAST(t.tgenabled AS text) AS enabled FROM pg_trigger t
+    WHERE t.tgrelid = :oid AND NOT t.tgisinternal ORDER BY t.tgname
+    """
+)
+_SERVER = text(
+    """
+    SELECT current_setting('server_version') AS version,
+           CAST(current_setting('server_version_num') AS integer) AS number,
+           pg_total_relation_size(:oid) AS bytes, current_user AS role,
+           pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = :oid), 'MEMBER') AS owns,
+           has_schema_privilege('gateway', 'CREATE') AS may_create,
+           coalesce((SELECT extract(epoch FROM now() - min(xact_start)) FROM pg_stat_activity
+                     WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND datname = current_database()), 0)
+               AS oldest_transaction
+    """
+)
+_DUPLICATES = """
+    SELECT count(*) AS groups, coalesce(sum(n), 0) AS rows
+    FROM (SELECT count(*) AS n FROM {table} b WHERE b.{reference} IS NOT NULL
+          GROUP BY b.{reference} HAVING count(*) > 1) d
+"""
+_STAFF = text("SELECT to_regclass('public.users') IS NOT NULL")
+_LEAST_VERSION = 140_000
+_LONG_TRANSACTION_SECONDS = 60
+# What the import adds beside the table: its ledger, events and outbox, per booking, measured.
+_BYTES_PER_BOOKING = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One thing looked at. ``blocks``: the import must not begin like this."""
+
+    what: str
+    found: str
+    ok: bool = True
+    blocks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """The points, the column map, and the prediction."""
+
+    points: Sequence[Point]
+    columns: Sequence[tuple[str, str, str]]
+    prediction: Prediction
+
+    @property
+    def passed(self) -> bool:
+        return not any(point.blocks for point in self.points)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "passed": self.passed,
+            "points": [{name: getattr(point, name) for name in point.__slots__} for point in self.points],
+            "columns": [list(column) for column in self.columns],
+            "prediction": {**self.prediction.counts.as_json(), "users": self.prediction.users},
+        }
+
+
+async def preflight(history: History) -> Preflight:
+    """Look at everything; changes nothing. Raises what says that the table cannot be mapped at all."""
+    async with history.engine.connect() as connection:
+        source = await history.source(connection)
+        points = [*await _server(connection, source), *await _triggers(connection, source)]
+        points += await _oddities(connection, source)
+        rows, _ = await source.checksum(connection)
+    points.append(Point("disk", f"about {rows * _BYTES_PER_BOOKING / 2**20:,.0f} MiB will be added for {rows:,} rows"))
+    prediction = await history.predict()
+    if prediction.set_aside:
+        points.append(Point("set aside", f"{len(prediction.set_aside):,} rows, listed below", ok=False))
+    layout = source.table.layout
+    columns = [(field, column, source.table.columns[column]) for field, column in layout.columns.items()]
+    return Preflight(points, columns, prediction)
+
+
+async def _server(connection: AsyncConnection, source: Source) -> list[Point]:
+    row = (await connection.execute(_SERVER, {"oid": source.table.oid})).one()
+    is_new, is_quiet = row.number >= _LEAST_VERSION, row.oldest_transaction < _LONG_TRANSACTION_SECONDS
+    return [
+        Point("PostgreSQL", row.version, ok=is_new, blocks=not is_new),
+        Point("table", f"{source.table.name}, {row.bytes / 2**20:,.0f} MiB with indexes"),
+        Point(
+            "role", f"{row.role} {'may' if row.owns else 'may not'} change the table", ok=row.owns, blocks=not row.owns
+        ),
+        Point("oldest transaction", f"{row.oldest_transaction:.0f} s", ok=is_quiet),
+    ]
+
+
+async def _triggers(connection: AsyncConnection, source: Source) -> list[Point]:
+    found = {row.name: row.enabled for row in await connection.execute(_TRIGGERS, {"oid": source.table.oid})}
+    points = []
+    for ours in (TRIGGER, TRUNCATE_TRIGGER):
+        on = found.pop(ours, "D") != "D"
+        points.append(
+            Point(f"trigger {ours}", "on" if on else "missing or off: run migrate first", ok=on, blocks=not on)
+        )
+    if found:
+        points.append(Point("the table's own triggers", ", ".join(found)))
+    if source.table.touching:
+        told = "bumps the time of change on every update, so user_id is not copied to the rows"
+        points.append(Point(", ".join(source.table.touching), told, ok=False))
+    return points
+
+
+async def _oddities(connection: AsyncConnection, source: Source) -> list[Point]:
+    points = []
+    if source.table.layout.reference:
+        twice = (await connection.execute(source.statement(_DUPLICATES))).one()
+        if twice.rows:
+            told = f"{twice.groups} references stand on {twice.rows} rows; their payments' references get a suffix"
+            points.append(Point("double references", told, ok=False))
+    if (await connection.execute(_STAFF)).scalar_one():
+        points.append(Point("table users", "the staff logins, as the old server has them: never touched"))
+    return points

@@ -1,0 +1,142 @@
+"""Runs of the import: who holds one, how far it is, and how another takes over from the dead."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bookings_gateway.history.errors import ImportHeld, LeaseLost, NoRun
+
+_SILENT_SECONDS = 20.0
+
+_CURRENT = text(
+    """
+    SELECT r.*, CAST(r.plan AS text) AS plan_text,
+           extract(epoch FROM clock_timestamp() - r.heartbeat_at) AS silent_seconds
+    FROM import_run r WHERE state <> 'rolled_back' ORDER BY id DESC LIMIT 1
+    """
+)
+_NEW = text(
+    """
+    INSERT INTO import_run (state, token, started_by, chunk_rows, code_version, plan)
+    VALUES ('running', :token, :by, :chunk_rows, :version, CAST(:plan AS json))
+    RETURNING id, started_at
+    """
+)
+# Whoever had the token before finds it changed at its next chunk and stops: the fence.
+_TAKE = text(
+    """
+    UPDATE import_run SET token = :token, state = :state, position = NULL, heartbeat_at = clock_timestamp(),
+                          finished_at = NULL, remark = NULL
+    WHERE id = :id RETURNING id, started_at
+    """
+)
+_HOLD = text("SELECT state, chunk_rows, position FROM import_run WHERE id = :id AND token = :token FOR UPDATE")
+_NOTE = text(
+    """
+    UPDATE import_run SET position = :position, remark = :remark, heartbeat_at = clock_timestamp()
+    WHERE id = :id AND token = :token
+    """
+)
+_REMARK = text(
+    """
+    UPDATE import_run SET remark = :remark, heartbeat_at = clock_timestamp() WHERE id = :id AND token = :token
+    """
+)
+_END = text(
+    """
+    UPDATE import_run SET state = :state, remark = :remark, heartbeat_at = clock_timestamp(),
+                          finished_at = clock_timestamp()
+    WHERE id = :id AND token = :token
+    """
+)
+_PAUSE = text("UPDATE import_run SET state = 'paused', remark = :remark WHERE id = :id AND state = 'running'")
+_CHUNK_ROWS = text("UPDATE import_run SET chunk_rows = :rows WHERE id = :id")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run this process holds."""
+
+    id: int
+    token: UUID
+    started_at: datetime
+
+    @property
+    def key(self) -> dict[str, object]:
+        return {"id": self.id, "token": self.token}
+
+
+async def current(connection: AsyncConnection) -> RowMapping | None:
+    """Return the run that was not rolled back, if there is one."""
+    return (await connection.execute(_CURRENT)).mappings().one_or_none()
+
+
+async def required(connection: AsyncConnection) -> RowMapping:
+    """Return the run; raises :class:`NoRun`."""
+    run = await current(connection)
+    if run is None:
+        raise NoRun
+    return run
+
+
+def plan_of(run: RowMapping) -> dict[str, Any]:
+    """Return what held when the run began."""
+    plan: dict[str, Any] = json.loads(run["plan_text"])
+    return plan
+
+
+async def begin(connection: AsyncConnection, plan: Mapping[str, Any], *, by: str, chunk_rows: int, version: str) -> Run:
+    """Start a run; the caller commits."""
+    token = uuid4()
+    made = {"token": token, "by": by, "chunk_rows": chunk_rows, "version": version, "plan": json.dumps(plan)}
+    row = (await connection.execute(_NEW, made)).one()
+    return Run(row.id, token, row.started_at)
+
+
+async def take(connection: AsyncConnection, run: RowMapping, *, state: str = "running", force: bool = False) -> Run:
+    """Go on with a run, whoever had it; the caller commits. Raises :class:`ImportHeld` while that one is alive."""
+    is_busy = run["state"] in {"running", "rolling_back"} and run["silent_seconds"] < _SILENT_SECONDS
+    if is_busy and not force:
+        raise ImportHeld(run["state"], run["silent_seconds"])
+    token = uuid4()
+    row = (await connection.execute(_TAKE, {"id": run["id"], "token": token, "state": state})).one()
+    return Run(row.id, token, row.started_at)
+
+
+async def hold(connection: AsyncConnection, run: Run) -> RowMapping:
+    """Lock the run for a transaction; raises :class:`LeaseLost` when another process took it over."""
+    row = (await connection.execute(_HOLD, run.key)).mappings().one_or_none()
+    if row is None:
+        raise LeaseLost
+    return row
+
+
+async def note(connection: AsyncConnection, run: Run, *, position: str | None, remark: str | None = None) -> None:
+    """Say how far the run is and that it lives; the caller commits."""
+    await connection.execute(_NOTE, {**run.key, "position": position, "remark": remark})
+
+
+async def remark(connection: AsyncConnection, run: Run, sentence: str | None) -> None:
+    """Say why it is slow, and that it lives; the caller commits."""
+    await connection.execute(_REMARK, {**run.key, "remark": sentence})
+
+
+async def end(connection: AsyncConnection, run: Run, state: str, *, remark: str | None = None) -> None:
+    """End the run in a state; the caller commits."""
+    await connection.execute(_END, {**run.key, "state": state, "remark": remark})
+
+
+async def pause(connection: AsyncConnection, run: RowMapping, *, by: str) -> bool:
+    """Have a running run stop after its chunk; the caller commits."""
+    return bool((await connection.execute(_PAUSE, {"id": run["id"], "remark": f"paused by {by}"})).rowcount)
+
+
+async def set_chunk_rows(connection: AsyncConnection, run: RowMapping, rows: int) -> None:
+    """Change how many rows a chunk has at most, also while it runs; the caller commits."""
+    await connection.execute(_CHUNK_ROWS, {"id": run["id"], "rows": rows})

@@ -1,0 +1,110 @@
+"""When the import has to wait: live work first. Says why in one sentence."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import structlog
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bookings_gateway.history.errors import PartSilent
+from bookings_gateway.history.others import Others
+
+log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 1.0
+_PAUSE_SECONDS = 0.25
+_WATCHED = {"bookings-gateway": "/api/admin/bookings", "payments": "/api/webhooks/stripe"}
+_OUTBOX = text("SELECT count(*) FROM (SELECT FROM outbox LIMIT :most) o")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is too much: unsent events here, messages waiting at a consumer, milliseconds of a live request's p95."""
+
+    outbox_rows: int = 20_000
+    queue_messages: int = 1_000
+    live_p95_ms: float = 250.0
+
+
+@dataclass(slots=True)
+class Throttle:
+    """Watches live latency and backlog. Without services that answer, it watches the outbox alone."""
+
+    engine: AsyncEngine
+    limits: Limits
+    others: Others | None = None
+    _seen: dict[str, dict[float, float]] = field(default_factory=dict)
+    _reason: str | None = None
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Look again and again beside the import: looking must not cost it time."""
+        task = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _watch(self) -> None:
+        while True:
+            self._reason = await self._look()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the import should wait, as last seen; ``None`` when it may go on."""
+        return self._reason
+
+    async def pause(self) -> None:
+        """Wait a moment before asking again."""
+        await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _look(self) -> str | None:
+        async with self.engine.connect() as connection:
+            unsent = (await connection.execute(_OUTBOX, {"most": self.limits.outbox_rows + 1})).scalar_one()
+        if unsent > self.limits.outbox_rows:
+            return f"more than {self.limits.outbox_rows:,} events wait to be sent"
+        parts = self.others.urls if self.others else ()
+        return next(filter(None, await asyncio.gather(*map(self._look_at, parts))), None)
+
+    async def _look_at(self, part: str) -> str | None:
+        if self.others is None:
+            return None
+        try:
+            told = await self.others.metrics(part)
+        except PartSilent:
+            return None  # who is away is not slowed down; its events wait in its queue
+        families = {family.name: family.samples for family in text_string_to_metric_families(told)}
+        waiting = sum(
+            sample.value
+            for sample in families.get("queue_depth", [])
+            if sample.labels.get("queue", "").endswith((".bulk", ".events"))
+        )
+        if waiting > self.limits.queue_messages:
+            return f"{waiting:,.0f} messages wait at {part}"
+        p95 = self._p95(part, families.get("http_request_seconds", []))
+        if p95 is not None and p95 * 1000 > self.limits.live_p95_ms:
+            return f"p95 of {_WATCHED[part]} {p95 * 1000:,.0f} ms > {self.limits.live_p95_ms:,.0f} ms"
+        return None
+
+    def _p95(self, part: str, samples: Sequence[Sample]) -> float | None:
+        """The bound under which 95 % of the watched requests since the last look stayed."""
+        route = _WATCHED.get(part)
+        buckets: dict[float, float] = {}
+        for sample in samples:
+            if route and sample.name.endswith("_bucket") and sample.labels.get("route", "").startswith(route):
+                bound = float(sample.labels["le"])
+                buckets[bound] = buckets.get(bound, 0.0) + sample.value
+        before = self._seen.get(part, {})
+        self._seen[part] = buckets
+        since = {bound: count - before.get(bound, 0.0) for bound, count in buckets.items()}
+        requests = since.get(float("inf"), 0.0)
+        if not before or requests < 5:
+            return None
+        return min(bound for bound, count in sorted(since.items()) if count >= 0.95 * requests)

@@ -1,0 +1,141 @@
+"""The verification: every booking, every payment, every person, every sum; complete, never sampled.
+
+What other services hold is asked of them, not read from copies here. Meaningful once everything has settled; before,
+what is still on its way shows as a difference.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bookings_gateway.history import runs
+from bookings_gateway.history.checks import Check, Findings, of_rows, of_values
+from bookings_gateway.history.move import History
+from bookings_gateway.history.others import PARTS, Others
+from bookings_gateway.history.source import Source
+from bookings_gateway.history.verify_money import MoneyChecks
+from bookings_gateway.history.verify_rows import RowChecks
+from bookings_gateway.history.verify_totals import check_totals
+
+_GONE = """
+    SELECT i.booking_id FROM gateway.import_item i
+    WHERE i.outcome <> 'withdrawn' AND NOT EXISTS (SELECT FROM {table} b WHERE CAST(b.{id} AS text) = i.booking_id)
+      AND NOT EXISTS (SELECT FROM gateway.event_log l WHERE l.subject = i.booking_id AND l.type = 'booking.deleted'
+                      AND l.sequence > coalesce(i.sequence, 0))
+"""
+_ITEM_COUNT = text("SELECT count(*) FROM import_item WHERE outcome <> 'withdrawn'")
+_OPEN = text("SELECT booking_id FROM import_item WHERE outcome = 'set_aside'")
+_OWN_QUEUES = text(
+    """
+    SELECT (SELECT count(*) FROM booking_change) AS uncaptured, (SELECT count(*) FROM outbox) AS unsent,
+           (SELECT count(*) FROM dead_letter WHERE state = 'open') AS dead,
+           (SELECT count(*) FROM booking_change_failed) AS failed
+    """
+)
+_LAST_STEP = text("SELECT passed, evidence, done_at FROM migration_step WHERE step = :step ORDER BY id DESC LIMIT 1")
+
+
+_FOR_PEOPLE = frozenset(["V12", "V13"])
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The checks, the money line by line, and bookings of which Stripe and the row say different amounts."""
+
+    checks: Sequence[Check]
+    money: Sequence[Mapping[str, Any]]
+    disagreeing: Sequence[str]
+    verified_at: datetime
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all that events bring has come; what is open beyond that waits for people."""
+        return all(check.passed for check in self.checks if check.name not in _FOR_PEOPLE)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "passed": self.passed,
+            "verified_at": self.verified_at.isoformat(),
+            "checks": [check.as_json() for check in self.checks],
+            "money": list(self.money),
+            "disagreeing": list(self.disagreeing),
+        }
+
+
+async def verify(history: History, others: Others) -> Verification:
+    """Check everything; raises ``NoRun``, or ``PartSilent`` when a service cannot be asked."""
+    found = Findings()
+    async with history.engine.connect() as connection:
+        run = await runs.required(connection)
+        source = await history.source(connection)
+        setting = await source.setting(connection, currency=history.currency, zone=history.zone, now=run["started_at"])
+    rows = RowChecks(history.engine, others, found)
+    await rows.run(source, setting)
+    money = MoneyChecks(history.engine, others, found)
+    balance = await money.run()
+    async with history.engine.connect() as connection:
+        statuses = _statuses(runs.plan_of(run)["statuses"], await source.statuses(connection), rows.touched)
+        checks = [
+            found.check("V1", "every source booking has exactly one final outcome per stage"),
+            found.check("V2", "every row is as it was read, or its change is a later event"),
+            await _sources(connection, source),
+            found.check("V4", "every normalised e-mail is one user's", nouns="users"),
+            balance,
+            found.check("V6", "every payment belongs to its booking's user", nouns="payments"),
+            found.check("V7", "every distinct form of contact is kept"),
+            *await check_totals(connection, source, others, currency=history.currency),
+            await _queues(connection, others),
+            statuses,
+            *await _decided(connection),
+        ]
+    return Verification(checks, money.as_json(), money.disagreeing, datetime.now(UTC))
+
+
+async def _sources(connection: AsyncConnection, source: Source) -> Check:
+    gone = (await connection.execute(source.statement(_GONE))).scalars().all()
+    items = int((await connection.execute(_ITEM_COUNT)).scalar_one())
+    return of_rows("V3", "nothing was imported without its source", right=items - len(gone), wrong=gone)
+
+
+async def _queues(connection: AsyncConnection, others: Others) -> Check:
+    own = (await connection.execute(_OWN_QUEUES)).mappings().one()
+    waiting = {f"gateway: {name}": int(count) for name, count in own.items()}
+    for part in PARTS:
+        gauges = await others.gauges(part, ["outbox_rows", "dead_letters_open", "queue_depth"])
+        waiting |= {f"{part}: {name}": int(value) for name, value in gauges.items()}
+    left = {name: count for name, count in waiting.items() if count}
+    shown = ", ".join(f"{name} {count}" for name, count in left.items()) or "none waiting"
+    return Check("V9", "outboxes and queues are empty, dead letters none", "none waiting", shown, not left)
+
+
+def _statuses(before: Mapping[str, int], now: Mapping[str, int], touched: int) -> Check:
+    """Equal but for what live writers did: at most one more and one less for each row they touched."""
+    change = Counter(now)
+    change.subtract(before)
+    moved = sum(abs(rows) for rows in change.values())
+    shown = ", ".join(f"{status} {rows:+d}" for status, rows in sorted(change.items()) if rows) or "no difference"
+    claim = f"counts per status are as before ({touched:,} rows were written live since)"
+    return Check("V11", claim, "no difference", shown, moved <= 2 * touched)
+
+
+async def _decided(connection: AsyncConnection) -> list[Check]:
+    open_ = (await connection.execute(_OPEN)).scalars().all()
+    rehearsal = (await connection.execute(_LAST_STEP, {"step": "rehearse"})).one_or_none()
+    return [
+        of_values("V12", "nothing is set aside that nobody decided on", 0, len(open_), rows=open_),
+        of_values(
+            "V13",
+            "a rollback on a copy gave the table's checksum back",
+            "rehearsed",
+            "rehearsed" if rehearsal and rehearsal.passed else "failed" if rehearsal else "not rehearsed",
+        ),
+    ]

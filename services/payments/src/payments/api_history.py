@@ -1,0 +1,63 @@
+"""The HTTP door of a history's verification: every migrated payment as it stands, page by page."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, BaseModel
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments.settings import Settings
+from shared.internal_api import internal_router
+
+_MIGRATED = text(
+    """
+    SELECT id, booking_id, user_id, status, currency, amount, received, refunded, paid_at,
+           stripe_payment_intent_id, provenance ->> 'reference' AS reference, provenance ->> 'evidence' AS evidence,
+           stripe_charge_id IS NOT NULL AS told_by_stripe
+    FROM payment
+    WHERE migrated AND id > :after AND status IN ('succeeded', 'pending')
+    ORDER BY id LIMIT :limit
+    """
+)
+
+_FIRST = UUID(int=0)
+
+
+class MigratedPayment(BaseModel):
+    """A payment a historical booking proved. Amounts in minor units of ``currency``."""
+
+    id: UUID
+    booking_id: str | None
+    user_id: str | None
+    status: str
+    currency: str
+    amount: int
+    received: int
+    refunded: int
+    paid_at: AwareDatetime | None
+    stripe_payment_intent_id: str | None
+    reference: str | None
+    evidence: str | None
+    told_by_stripe: bool
+
+
+class MigratedPage(BaseModel):
+    """Payments in the order of their ids; the next page begins after the last."""
+
+    items: list[MigratedPayment]
+
+
+def create_router(engine: AsyncEngine, settings: Settings) -> APIRouter:
+    """Return the route."""
+    router = internal_router(settings, tag="history")
+
+    @router.get("/history/payments")
+    async def migrated(after: UUID = _FIRST, limit: Annotated[int, Query(ge=1, le=10_000)] = 5_000) -> MigratedPage:
+        """Return payments that an import brought and that stand, after an id."""
+        async with engine.connect() as connection:
+            rows = (await connection.execute(_MIGRATED, {"after": after, "limit": limit})).mappings().all()
+        return MigratedPage(items=[MigratedPayment.model_validate(dict(row)) for row in rows])
+
+    return router

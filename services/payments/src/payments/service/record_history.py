@@ -1,0 +1,170 @@
+"""Record: what an import says of historical payments becomes payments, once each, and can be taken back.
+
+The newest the import said of a booking stands, so any order and number of its events ends in the same payments. A
+payment with a PaymentIntent has the id it has by Stripe's own events: the two are one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from uuid import UUID, uuid5
+
+from pydantic import TypeAdapter
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from payments import models
+from payments.domain.evidence import Evidence, Provenance, with_evidence
+from payments.domain.payment import PaymentState, PaymentStatus, state_of
+from payments.domain.versions import Kept
+from payments.models import Payment
+from payments.service.announce import Bookings, Cause, matched
+from payments.service.payment_ids import payment_id_of
+from shared.contracts import BookingSnapshot
+from shared.event_log import NewEvent
+from shared.events import Event
+from shared.money import to_minor
+
+_NAMESPACE = UUID("7f4ad1c6-0d0e-5b8e-9a35-55c2a4b0f2ce")
+_EVIDENCE = TypeAdapter(Evidence)
+
+# The newest wins whatever order they come in; what a booking proved before is returned to be looked at again.
+_SAY = text(
+    """
+    WITH told AS (
+        SELECT booking_id, sequence, payment_id, said
+        FROM unnest(CAST(:bookings AS text[]), CAST(:sequences AS bigint[]), CAST(:payments AS uuid[]),
+                    CAST(:said AS json[])) AS t (booking_id, sequence, payment_id, said)
+        ORDER BY booking_id
+    ), before AS (
+        SELECT e.booking_id, e.payment_id FROM booking_evidence e JOIN told t USING (booking_id)
+        WHERE e.sequence < t.sequence
+    ), said AS (
+        INSERT INTO booking_evidence AS e (booking_id, sequence, payment_id, said) SELECT * FROM told
+        ON CONFLICT (booking_id) DO UPDATE
+        SET sequence = excluded.sequence, payment_id = excluded.payment_id, said = excluded.said
+        WHERE e.sequence < excluded.sequence
+        RETURNING payment_id
+    )
+    SELECT payment_id FROM said WHERE payment_id IS NOT NULL
+    UNION SELECT payment_id FROM before WHERE payment_id IS NOT NULL
+    """
+)
+# Two bookings that claim one payment: the lower id has it, as everywhere.
+_EVIDENCE_OF = text(
+    """
+    SELECT DISTINCT ON (payment_id) payment_id, CAST(said AS text) AS said FROM booking_evidence
+    WHERE payment_id = ANY(CAST(:payments AS uuid[])) ORDER BY payment_id, booking_id
+    """
+)
+_MARK_MIGRATED = text("UPDATE payment SET migrated = true WHERE id = ANY(CAST(:ids AS uuid[])) AND NOT migrated")
+
+
+async def record_history(connection: AsyncConnection, told: Sequence[tuple[Event, BookingSnapshot]]) -> list[NewEvent]:
+    """Record or take back the payments of imported bookings; return the snapshots to publish. The caller commits.
+
+    The bookings' own keys and links were remembered before (``match_bookings``).
+    """
+    newest = {event.subject: (event, booking) for event, booking in _imported(told)}
+    if not newest:
+        return []
+    concerned = await _say(connection, newest)
+    if not concerned:
+        return []
+    await models.own_matching(connection)
+    payments, _ = await models.lock_payments(connection, concerned)
+    evidence = await evidence_of(connection, payments)
+    stripe = await _told_by_stripe(connection, payments)
+    bookings = await Bookings.load(
+        connection, [key for one in evidence.values() for key in (one.booking_id, one.payment_intent or "")]
+    )
+    changed, news = [], []
+    for id_, payment in payments.items():
+        now, events = _recorded(payment, evidence.get(id_), stripe.get(id_), bookings)
+        changed += [now] if now.state else []
+        news += events
+    await models.save_payments(connection, changed)
+    await connection.execute(_MARK_MIGRATED, {"ids": list(evidence)})
+    return news
+
+
+def _imported(told: Iterable[tuple[Event, BookingSnapshot]]) -> list[tuple[Event, BookingSnapshot]]:
+    imported = [(event, booking) for event, booking in told if booking.imported]
+    return sorted(imported, key=lambda each: each[0].sequence)
+
+
+async def _say(connection: AsyncConnection, newest: Mapping[str, tuple[Event, BookingSnapshot]]) -> list[UUID]:
+    said = {id_: _evidence(event, booking) for id_, (event, booking) in newest.items()}
+    columns = {
+        "bookings": list(said),
+        "sequences": [newest[id_][0].sequence for id_ in said],
+        "payments": [_payment_id(each) if each else None for each in said.values()],
+        "said": [_EVIDENCE.dump_json(each).decode() if each else None for each in said.values()],
+    }
+    return list((await connection.execute(_SAY, columns)).scalars())
+
+
+def _evidence(event: Event, booking: BookingSnapshot) -> Evidence | None:
+    """What one event says was paid; nothing when the booking was taken back."""
+    said = booking.recorded_payment
+    if said is None or booking.final_amount is None or event.type == "booking.deleted":
+        return None
+    return Evidence(
+        booking_id=booking.booking_id,
+        status=PaymentStatus(said.status),
+        currency=booking.currency,
+        amount=to_minor(booking.final_amount, booking.currency),
+        refunded=said.refunded,
+        method=said.method,
+        paid_at=said.paid_at,
+        created_at=said.paid_at,
+        payment_intent=said.stripe_payment_intent_id,
+        provenance=Provenance(reference=said.reference, evidence=said.evidence, inferred_fields=said.inferred_fields),
+    )
+
+
+def _payment_id(evidence: Evidence) -> UUID:
+    if evidence.payment_intent:
+        return payment_id_of(evidence.payment_intent)
+    return uuid5(_NAMESPACE, evidence.booking_id)
+
+
+async def evidence_of(connection: AsyncConnection, payments: Iterable[UUID]) -> dict[UUID, Evidence]:
+    """Return what bookings prove of these payments, of those that any does."""
+    rows = await connection.execute(_EVIDENCE_OF, {"payments": list(payments)})
+    return {row.payment_id: _EVIDENCE.validate_json(row.said) for row in rows}
+
+
+async def _told_by_stripe(connection: AsyncConnection, payments: Mapping[UUID, Payment]) -> dict[UUID, PaymentState]:
+    """What Stripe's objects say of these payments, of those they say anything of."""
+    known = [id_ for id_, payment in payments.items() if payment.state]
+    kept: dict[UUID, list[Kept]] = {}
+    for row in await models.objects_of(connection, known, waiting_for=()):
+        if row.payment_id and row.kept:
+            kept.setdefault(row.payment_id, []).append(row.kept)
+    states = {id_: state_of(objects, payment_intent=_intent(payments[id_])) for id_, objects in kept.items()}
+    return {id_: state for id_, state in states.items() if state}
+
+
+def _intent(payment: Payment) -> str | None:
+    return payment.state.payment_intent if payment.state else None
+
+
+def _recorded(
+    payment: Payment, evidence: Evidence | None, stripe: PaymentState | None, bookings: Bookings
+) -> tuple[Payment, list[NewEvent]]:
+    """The payment as it is by both; withdrawn evidence Stripe knows nothing of leaves a payment that was none."""
+    state = with_evidence(stripe, evidence) or _taken_back(payment)
+    if state is None:
+        return payment, []
+    now = replace(
+        payment,
+        migrated=payment.migrated or evidence is not None,
+        provenance=evidence.provenance if evidence else None,
+    )
+    return matched(now, state, bookings=bookings, cause=Cause(state.paid_at or state.created_at))
+
+
+def _taken_back(payment: Payment) -> PaymentState | None:
+    if payment.state is None:
+        return None
+    return replace(payment.state, status=PaymentStatus.CANCELED, received=0, refunded=0)

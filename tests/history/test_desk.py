@@ -1,0 +1,98 @@
+"""The error desk: what was set aside is corrected, waived or tried again, with a name; the API tells how far it is."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request, Response
+from starlette.middleware.base import RequestResponseEndpoint
+
+from bookings_gateway import api_migration
+from bookings_gateway.access.actor import Actor, Role
+from bookings_gateway.history.desk import Desk
+from shared.problems import answer_errors
+from support.databases import Databases
+from support.history import Moved, moving
+from support.legacy_history import LAYOUTS, due, facts
+
+FACTS = facts(60, seed=41)
+SET_ASIDE = sorted(due(LAYOUTS["default"], FACTS).set_aside)
+FUTURE = next(str(fact.id) for fact in FACTS if fact.created and fact.created.year > 2050)
+
+
+@pytest.fixture
+async def moved(databases: Databases) -> AsyncIterator[Moved]:
+    async with moving(databases, "default", FACTS) as moved:
+        await moved.import_all()
+        await moved.settle()
+        yield moved
+
+
+def client_of(moved: Moved) -> httpx.AsyncClient:
+    """A client of the migration's API whom the guard let in."""
+    app = FastAPI()
+    app.include_router(api_migration.create_router(moved.history))
+    answer_errors(app)
+
+    @app.middleware("http")
+    async def admit(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        request.state.actor = Actor(uuid4(), "Olga", Role.ADMIN)
+        return await call_next(request)
+
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway/api/admin/migration")
+
+
+async def test_a_corrected_row_is_told_and_the_legacy_row_stays(moved: Moved) -> None:
+    before = await moved.checksum()
+    desk = Desk(moved.history)
+
+    await desk.correct(FUTURE, {"createdAt": "2024-05-01T10:00:00+00:00"}, by="Olga", reason="typing error")
+    await moved.settle()
+
+    linked = await moved.value("users", "SELECT count(*) FROM booking_link WHERE booking_id = :id", id=FUTURE)
+    assert linked == 1
+    assert await moved.checksum() == before
+    assert [each["action"] for each in (await desk.show(FUTURE))["decisions"]] == ["fix", "retry"]
+
+
+async def test_waiving_wants_a_reason_and_settles_the_check(moved: Moved) -> None:
+    async with client_of(moved) as client:
+        listed = (await client.get("/errors")).json()
+        refused = await client.post("/errors/waive", json={"ids": SET_ASIDE})
+        waived = await client.post("/errors/waive", json={"ids": SET_ASIDE, "reason": "samples"})
+        again = await client.post("/errors/waive", json={"ids": SET_ASIDE, "reason": "samples"})
+
+    assert sorted(item["id"] for item in listed["items"]) == SET_ASIDE
+    assert (refused.status_code, waived.json(), again.json()) == (422, {"entries": len(SET_ASIDE)}, {"entries": 0})
+    (check,) = [check for check in (await moved.verified()).checks if check.name == "V12"]
+    assert check.passed
+
+
+async def test_the_status_sums_to_the_total_and_tells_the_documents_metrics(moved: Moved) -> None:
+    async with client_of(moved) as client:
+        told = (await client.get("http://gateway/api/admin/migration")).json()
+
+    assert sum(told["bookings"].values()) == told["totalBookings"] == len(FACTS)
+    assert told["bookingsWithUsers"] == len(FACTS) - len(SET_ASIDE)
+    assert told["totalUsers"] == due(LAYOUTS["default"], FACTS).users
+    assert (told["links"]["waiting"], told["payments"]["waiting"]) == (0, 0)
+
+
+async def test_a_change_no_event_could_be_made_of_stands_at_the_desk_and_is_tried_again(moved: Moved) -> None:
+    broken = "INSERT INTO booking_change (op, booking_id, row, changed_at) VALUES ('U', 'b', '{\"no\": \"id\"}', now())"
+    await moved.rows("bookings-gateway", broken.replace(":", "\\:"))
+    await moved.settle()
+    desk = Desk(moved.history)
+
+    (entry,) = await desk.find(states=["set_aside"], code="change_unreadable")
+    assert await desk.retry([entry["id"]], by="Olga") == 1
+    await moved.settle()
+    (entry,) = await desk.find(states=["set_aside"], code="change_unreadable")
+    assert await desk.waive([entry["id"]], by="Olga", reason="not a booking") == 1
+    assert await desk.find(states=["set_aside"], code="change_unreadable") == []
+
+
+async def test_an_unknown_booking_is_a_404(moved: Moved) -> None:
+    async with client_of(moved) as client:
+        assert (await client.get("/errors/nobody")).status_code == 404

@@ -1,0 +1,100 @@
+"""A payment a historical booking proves and Stripe's own events of it are one, whichever came first."""
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from shared.events import Event
+from support import stripe_payloads as stripe
+from support.events import booking
+from support.payments import Payments
+
+EVIDENCE = {
+    "evidence": "stripe",
+    "status": "succeeded",
+    "reference": "MIGRATED-REF",
+    "stripe_payment_intent_id": "pi_1",
+    "method": "card",
+    "paid_at": "2024-01-02T10:00:00Z",
+    "inferred_fields": ["method"],
+}
+
+
+def imported(sequence: int = 1, **said: Any) -> Event:
+    recorded = {**EVIDENCE, **said} if said.get("evidence", "x") is not None else None
+    event = booking("b1", sequence, imported=True, payment_reference="pi_1", recorded_payment=recorded)
+    return event.model_copy(update={"type": "booking.created", "dataschema": "urn:bookings:event:booking.created:v1"})
+
+
+def taken_back(sequence: int = 2) -> Event:
+    return booking("b1", sequence, imported=True, deleted=True)
+
+
+async def test_evidence_becomes_one_payment_with_the_documents_reference(payments: Payments) -> None:
+    await payments.learn(imported())
+    await payments.learn(imported())
+
+    payment = await payments.payment()
+    assert (payment["status"], payment["received"], payment["migrated"]) == ("succeeded", 6750, True)
+    assert payment["stripe_payment_intent_id"] == "pi_1"
+    (news,) = await payments.published()
+    assert (news["data"]["reference"], news["data"]["inferred_fields"]) == ("MIGRATED-REF", ["method"])
+    assert news["data"]["booking_id"] == "b1"
+
+
+async def in_order(payments: Payments, order: tuple[int, ...], told: stripe.Json) -> None:
+    """Let the import and Stripe speak, one before the other."""
+    for who in order:
+        await (payments.take(told) if who else payments.learn(imported()))
+
+
+INTENT = stripe.event("payment_intent.succeeded", stripe.payment_intent("pi_1", amount=7000, amount_received=7000))
+REFUND = stripe.event(
+    "refund.created",
+    stripe.refund("re_1", charge="ch_1", payment_intent="pi_1", amount=2000),
+    created=stripe.START + 60,
+)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_stripes_own_facts_replace_the_inferred_ones(payments: Payments, order: tuple[int, ...]) -> None:
+    await in_order(payments, order, INTENT)
+
+    payment = await payments.payment()
+    assert (payment["received"], payment["migrated"], payment["booking_id"]) == (7000, True, "b1")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_an_imported_payment_is_refunded_by_stripes_later_refund(
+    payments: Payments, order: tuple[int, ...]
+) -> None:
+    await in_order(payments, order, REFUND)
+
+    payment = await payments.payment()
+    assert (payment["status"], payment["received"], payment["refunded"]) == ("succeeded", 6750, 2000)
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+async def test_taken_back_and_told_again_any_order_ends_the_same(payments: Payments, order: tuple[int, ...]) -> None:
+    events = [imported(1), taken_back(2), imported(3)]
+    for position in order:
+        await payments.learn(events[position])
+
+    payment = await payments.payment()
+    assert (payment["status"], payment["received"]) == ("succeeded", 6750)
+
+
+async def test_taken_back_a_payment_only_the_row_proved_is_none(payments: Payments) -> None:
+    await payments.learn(imported(), taken_back())
+
+    assert await payments.rows("SELECT * FROM payment WHERE status = 'succeeded'") == []
+
+
+async def test_taken_back_a_payment_stripe_knows_stands(payments: Payments) -> None:
+    await payments.learn(imported())
+    await payments.take(INTENT)
+    await payments.learn(taken_back())
+
+    payment = await payments.payment()
+    assert (payment["status"], payment["received"]) == ("succeeded", 7000)

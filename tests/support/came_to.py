@@ -1,0 +1,35 @@
+"""Whether an import came to what plain Python computed of the facts, at each service's own tables."""
+
+from decimal import Decimal
+
+from support.history import Moved
+from support.legacy_history import Due
+
+PAYMENTS = """
+    SELECT booking_id, provenance ->> 'evidence' AS evidence, received, refunded, status FROM payment
+    WHERE migrated AND status IN ('succeeded', 'pending')
+"""
+LINKS = "SELECT booking_id, CAST(user_id AS text) AS user_id FROM booking_link WHERE user_id IS NOT NULL"
+TOTALS = """
+    SELECT CAST(user_id AS text) AS user_id, total_bookings,
+           (SELECT sum(CAST(c ->> 'total_spent' AS numeric)) FROM jsonb_array_elements(currencies) c) AS spent,
+           (SELECT sum(CAST(c ->> 'total_paid' AS numeric)) FROM jsonb_array_elements(currencies) c) AS paid
+    FROM announced_totals WHERE total_bookings > 0
+"""
+
+
+async def assert_came_to(moved: Moved, wanted: Due) -> None:
+    payments = {row["booking_id"]: row for row in await moved.rows("payments", PAYMENTS)}
+    links = {row["booking_id"]: row["user_id"] for row in await moved.rows("users", LINKS)}
+    totals = {row["user_id"]: row for row in await moved.rows("stats", TOTALS)}
+
+    assert {
+        id_: (row["evidence"], row["received"], row["refunded"]) for id_, row in payments.items()
+    } == wanted.payments
+    assert links.keys() == wanted.mailboxes.keys()
+    by_user = {user: wanted.mailboxes[booking] for booking, user in links.items()}
+    assert len(by_user) == len(set(by_user.values())) == wanted.users
+    assert {by_user[user]: row["total_bookings"] for user, row in totals.items()} == dict(wanted.bookings)
+    assert {by_user[user]: row["spent"] for user, row in totals.items()} == dict(wanted.spent)
+    paid = sum((row["paid"] for row in totals.values()), Decimal(0))
+    assert paid == Decimal(sum(pence for _, pence, _ in wanted.payments.values())) / 100
