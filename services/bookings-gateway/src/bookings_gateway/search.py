@@ -86,13 +86,19 @@ _BOOKINGS_OF_USERS = text(
     ORDER BY b.created_at DESC NULLS LAST, booking_id LIMIT :limit
     """
 )
-_BY_CODE = "SELECT payment_id FROM booking_payment WHERE {condition} ORDER BY payment_id LIMIT :limit"
-_PAYMENTS_BY_CODE = text(_BY_CODE.format(condition=records.PAYMENT_BY_CODE))
-_PAYMENTS_OF_BOOKINGS = text(
-    """
-    SELECT payment_id FROM booking_payment WHERE booking_id = ANY(CAST(:bookings AS text[]))
-    ORDER BY created_at DESC, payment_id LIMIT :limit
-    """
+# By an id of its own first, then of the bookings found, newest first.
+_PAYMENTS = text(
+    f"""
+    WITH found AS (
+        (SELECT payment_id, 'exact' AS match FROM booking_payment WHERE {records.PAYMENT_BY_CODE}
+         ORDER BY payment_id LIMIT :limit)
+        UNION ALL
+        (SELECT payment_id, 'booking' FROM booking_payment WHERE booking_id = ANY(CAST(:bookings AS text[]))
+         ORDER BY created_at DESC, payment_id LIMIT :limit)
+    ), best AS (SELECT payment_id, max(match) AS match FROM found GROUP BY payment_id)
+    SELECT {records.PAYMENT}, best.match FROM best JOIN ({records.PAYMENT_FROM}) ON p.payment_id = best.payment_id
+    ORDER BY best.match DESC, p.created_at DESC, p.payment_id LIMIT :limit
+    """  # noqa: S608 - constants
 )
 
 
@@ -213,14 +219,7 @@ async def _meant(connection: AsyncConnection, word: str) -> list[str]:
 
 
 async def _payments(connection: AsyncConnection, query: Query, bookings: Sequence[str], limit: int) -> list[Hit]:
-    """Look for payments by an id of theirs, then by the bookings found."""
-    ids: dict[str, str] = {}
-    if query.code:
-        bound: Mapping[str, Any] = {**records.code_range(query.code), "limit": limit}
-        ids |= dict.fromkeys((await connection.execute(_PAYMENTS_BY_CODE, bound)).scalars(), "exact")
-    if bookings:
-        bound = {"bookings": list(bookings), "limit": limit}
-        ids = dict.fromkeys((await connection.execute(_PAYMENTS_OF_BOOKINGS, bound)).scalars(), "booking") | ids
-    rows = {row["payment_id"]: row for row in await records.payments_by_id(connection, list(ids))}
-    order = sorted(ids, key=lambda id_: ids[id_] != "exact")[:limit]
-    return [Hit(rows[id_], ids[id_]) for id_ in order if id_ in rows]
+    """Look for payments by an id of theirs, and by the bookings found."""
+    bound = {**records.code_range(query.code or ""), "bookings": bookings, "limit": limit}
+    rows = (await connection.execute(_PAYMENTS, bound)).mappings()
+    return [Hit(row, row["match"]) for row in rows]
