@@ -69,6 +69,7 @@ STATE = text(
         'listed', (SELECT json_agg(l) FROM (
             SELECT placeholder, has_bookings, sum(users) AS users FROM customer_count
             GROUP BY 1, 2 HAVING sum(users) > 0 ORDER BY 1, 2) l),
+        'counted', (SELECT sum(payments) FROM payment_count),
         'links', (SELECT json_agg(l ORDER BY booking_id) FROM booking_user l),
         'bookings', (SELECT json_agg(b ORDER BY booking_id) FROM booking_summary b),
         'payments', (SELECT json_agg(p ORDER BY payment_id) FROM booking_payment p))
@@ -76,8 +77,8 @@ STATE = text(
 )
 EMPTY = text(
     """
-    TRUNCATE customer, customer_count, booking_user, booking_summary, booking_payment, search_word, search_word_unsure,
-        inbox
+    TRUNCATE customer, customer_count, booking_user, booking_summary, booking_payment, payment_count, search_word,
+        search_word_unsure, inbox
     """
 )
 

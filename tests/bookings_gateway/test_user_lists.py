@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bookings_gateway.counts import put_counts_together
 from bookings_gateway.customers import SORTS
-from bookings_gateway.erase import put_counts_together
 from support.admin import Admin, erased, person, totals, user_id
-from support.events import EPOCH, merged
+from support.events import EPOCH, merged, payment
 from support.legacy_table import fetch
 
 PEOPLE = ["Ann Lee", "bob Ángel", "Cleo Zorn", "Dan Äbel", "Eve Orr"]
@@ -149,8 +149,11 @@ async def test_the_export_holds_every_user_and_no_formula(admin: Admin) -> None:
 
 async def test_the_count_stays_right_when_its_rows_are_put_together(admin: Admin, gateway_engine: AsyncEngine) -> None:
     for number in range(70):
-        await admin.heard(person(f"P{number} Lee"))
+        await admin.heard(person(f"P{number} Lee"), payment(f"p{number}", None))
+    await admin.heard(payment("p1", None, 2, refunded=1000), payment("p1", None))
     await put_counts_together(gateway_engine)
 
     assert (await admin.get("/users"))["total"] == 70
+    assert (await admin.get("/payments"))["total"] == 70
     assert await fetch(gateway_engine, "SELECT count(*) FROM customer_count") == [(1,)]
+    assert await fetch(gateway_engine, "SELECT count(*) FROM payment_count") == [(1,)]

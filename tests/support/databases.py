@@ -19,14 +19,21 @@ class Databases:
     _ready: set[str] = field(default_factory=set)
     _making: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def create(self, template: str | None = None) -> str:
-        """Return the URL of a new database, a copy of ``template`` if one is named."""
+    async def create(self, template: str | None = None, *, name: str | None = None) -> str:
+        """Return the URL of a new database, a copy of ``template`` if one is named; one with a ``name`` is kept."""
         if template:
             async with self._making:
                 await self._make(template)
-        name = f"test_{uuid4().hex}"
+        name = name or f"test_{uuid4().hex}"
         await self._execute(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "template_{template}"' if template else ""))
         return self.postgres.admin_url(name)
+
+    async def exists(self, name: str) -> bool:
+        connection = await asyncpg.connect(self.postgres.admin_url())
+        try:
+            return bool(await connection.fetchval("SELECT count(*) FROM pg_database WHERE datname = $1", name))
+        finally:
+            await connection.close()
 
     async def sweep(self) -> None:
         """Drop what earlier runs left on this server: gigabytes, after benchmarks."""

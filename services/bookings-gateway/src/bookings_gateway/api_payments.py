@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from bookings_gateway import customer_records as records
 from bookings_gateway import schemas_admin as shown
-from bookings_gateway import schemas_parts as parts
+from bookings_gateway import schemas_payments as bodies
 from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.admin_desk import AGED, PREFIX, Desk, Key, Limit, Offset, Order, Search, csv_body
 from bookings_gateway.errors import Declined, PartAway, UnusableAmount
@@ -108,41 +108,41 @@ def _add_lists(routes: APIRouter, desk: Desk) -> None:
 
 def _add_one(routes: APIRouter, desk: Desk) -> None:
     @routes.get("/{payment_id}", responses=documented(404))
-    async def get_payment(payment_id: UUID, response: Response) -> parts.PaymentDetail:
+    async def get_payment(payment_id: UUID, response: Response) -> bodies.PaymentDetail:
         """Return one payment with its timeline."""
         row = await records.payment(desk.engine, payment_id)
         timeline = await _timeline(desk, payment_id)
         await desk.say_age(response)
         extra = {"timeline": timeline, "unavailable": ["timeline"] if timeline is None else []}
-        return parts.PaymentDetail.model_validate({**shown.payment_item(row), **extra})
+        return bodies.PaymentDetail.model_validate({**shown.payment_item(row), **extra})
 
 
 def _add_money(routes: APIRouter, desk: Desk) -> None:
     @routes.post("/manual", status_code=201, responses=documented(400, 404, 409))
-    async def record_payment(body: parts.ManualPayment, actor: Staff, key: Key) -> parts.RecordedPayment:
+    async def record_payment(body: bodies.ManualPayment, actor: Staff, key: Key) -> bodies.RecordedPayment:
         """Record a payment by cash, bank transfer or invoice."""
         order = {**body.model_dump(mode="json"), "recorded_by": actor.name}
         call = Call(Part.PAYMENTS, "POST", "/payments/manual", body=order, headers={"Idempotency-Key": key})
-        made = await desk.remote.ask(call, parts.DetailOfPayments)
+        made = await desk.remote.ask(call, bodies.DetailOfPayments)
         after = {"amount": body.amount, "currency": body.currency}
         await desk.record(actor, action="payment.recorded", entity=f"payment/{made.payment.id}", after=after)
-        return parts.RecordedPayment(id=made.payment.id, timeline=made.timeline)
+        return bodies.RecordedPayment(id=made.payment.id, timeline=made.timeline)
 
     @routes.post("/{payment_id}/refund", status_code=201, responses=documented(400, 404, 409))
-    async def refund_payment(payment_id: UUID, body: parts.RefundOrder, actor: Staff, key: Key) -> parts.Refund:
+    async def refund_payment(payment_id: UUID, body: bodies.RefundOrder, actor: Staff, key: Key) -> bodies.Refund:
         """Give money back through Stripe. More than what is left is refused with the remaining amount."""
         order: dict[str, Any] = {**body.model_dump(mode="json"), "requested_by": actor.name}
         path, headers = f"/payments/{payment_id}/refunds", {"Idempotency-Key": key}
         call = Call(Part.PAYMENTS, "POST", path, body=order, headers=headers, patient=True)
-        refund = await desk.remote.ask(call, parts.Refund)
+        refund = await desk.remote.ask(call, bodies.Refund)
         after = {"amount": refund.amount, "currency": refund.currency, "state": refund.state}
         await desk.record(actor, action="payment.refunded", entity=f"payment/{payment_id}", after=after)
         return refund
 
 
-async def _timeline(desk: Desk, payment_id: UUID) -> list[parts.TimelineItem] | None:
+async def _timeline(desk: Desk, payment_id: UUID) -> list[bodies.TimelineItem] | None:
     try:
-        found = await desk.remote.ask(Call(Part.PAYMENTS, "GET", f"/payments/{payment_id}"), parts.DetailOfPayments)
+        found = await desk.remote.ask(Call(Part.PAYMENTS, "GET", f"/payments/{payment_id}"), bodies.DetailOfPayments)
     except (PartAway, Declined):
         return None
     return found.timeline

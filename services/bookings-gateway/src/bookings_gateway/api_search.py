@@ -1,5 +1,6 @@
 """The HTTP door of the one search box."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -29,8 +30,7 @@ def router(desk: Desk) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=50)] = 10,
     ) -> shown.SearchAnswer:
         """Return users, bookings and payments, best first: exact words, words begun, words mistyped."""
-        found = await search(desk.engine, q, limit=limit)
-        await desk.say_age(response)
+        found, _ = await asyncio.gather(search(desk.engine, q, limit=limit), desk.say_age(response))
         users = [{**shown.user_item(hit.row, desk.currency), "match": hit.match} for hit in found.users]
         bookings = [{**shown.booking_item(hit.row), "match": hit.match} for hit in found.bookings]
         payments = [{**shown.payment_item(hit.row), "match": hit.match} for hit in found.payments]

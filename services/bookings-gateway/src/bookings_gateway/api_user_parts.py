@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BaseModel
 
 from bookings_gateway import customers
-from bookings_gateway import schemas_parts as parts
+from bookings_gateway import schemas_records as written
+from bookings_gateway import schemas_users as users
 from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.admin_desk import Cursor, Desk, Limit, OptionalKey
 from bookings_gateway.errors import PreconditionMissing
@@ -25,56 +26,56 @@ def add_fixed(routes: APIRouter, desk: Desk) -> None:
     """Add what has a path of its own; it has to come before ``{user_id}``."""
 
     @routes.get("/duplicates", responses=documented())
-    async def duplicates(limit: Limit = 50, cursor: Cursor = None) -> parts.DuplicatePage:
+    async def duplicates(limit: Limit = 50, cursor: Cursor = None) -> users.DuplicatePage:
         """Return pairs of users who may be one person. Nothing is merged by itself."""
         call = Call(Part.USERS, "GET", "/duplicates", {"limit": limit, "cursor": cursor})
-        page = await desk.remote.ask(call, parts.DuplicatesOfUsers)
-        return parts.DuplicatePage(data=page.items, next=page.next)
+        page = await desk.remote.ask(call, users.DuplicatesOfUsers)
+        return users.DuplicatePage(data=page.items, next=page.next)
 
 
 def add_records(routes: APIRouter, desk: Desk) -> None:
     """Add notes, communications and activity."""
 
     @routes.get("/{user_id}/notes", responses=documented(404))
-    async def list_notes(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> parts.NotePage:
+    async def list_notes(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> written.NotePage:
         """Return notes, newest first."""
-        page = await desk.remote.ask(_page(user_id, "notes", limit, cursor), parts.NotesOfUsers)
-        return parts.NotePage(data=page.items, next=page.next)
+        page = await desk.remote.ask(_page(user_id, "notes", limit, cursor), written.NotesOfUsers)
+        return written.NotePage(data=page.items, next=page.next)
 
     @routes.post("/{user_id}/notes", status_code=201, responses=_WRITING)
-    async def add_note(user_id: UUID, body: parts.NewNote, actor: Staff, key: OptionalKey = None) -> parts.Note:
+    async def add_note(user_id: UUID, body: written.NewNote, actor: Staff, key: OptionalKey = None) -> written.Note:
         """Add a note."""
         call = _write(user_id, "notes", {**body.model_dump(mode="json"), "author": actor.name}, key)
-        note = await desk.remote.ask(call, parts.Note)
+        note = await desk.remote.ask(call, written.Note)
         after = {"kind": note.kind, "internal": note.internal}
         await desk.record(actor, action="note.added", entity=f"user/{user_id}", after=after)
         return note
 
     @routes.get("/{user_id}/communications", responses=documented(404))
-    async def list_communications(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> parts.CommunicationPage:
+    async def list_communications(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> written.CommunicationPage:
         """Return what was said and written, newest first."""
-        page = await desk.remote.ask(_page(user_id, "communications", limit, cursor), parts.CommunicationsOfUsers)
-        return parts.CommunicationPage(data=page.items, next=page.next)
+        page = await desk.remote.ask(_page(user_id, "communications", limit, cursor), written.CommunicationsOfUsers)
+        return written.CommunicationPage(data=page.items, next=page.next)
 
     @routes.post("/{user_id}/communications", status_code=201, responses=_WRITING)
     async def add_communication(
-        user_id: UUID, body: parts.NewCommunication, actor: Staff, key: OptionalKey = None
-    ) -> parts.Communication:
+        user_id: UUID, body: written.NewCommunication, actor: Staff, key: OptionalKey = None
+    ) -> written.Communication:
         """Note down what was said or written."""
         call = _write(user_id, "communications", {**body.model_dump(mode="json"), "author": actor.name}, key)
-        added = await desk.remote.ask(call, parts.Communication)
+        added = await desk.remote.ask(call, written.Communication)
         after = {"channel": added.channel, "direction": added.direction}
         await desk.record(actor, action="communication.added", entity=f"user/{user_id}", after=after)
         return added
 
     @routes.get("/{user_id}/activity", responses=documented(404))
-    async def list_activity(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> parts.ActivityPage:
+    async def list_activity(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> written.ActivityPage:
         """Return what happened to a user, newest first."""
         query = {"limit": limit, "after": cursor}
         page = await desk.remote.ask(
-            Call(Part.STATS, "GET", f"/users/{user_id}/activity", query), parts.ActivityOfStats
+            Call(Part.STATS, "GET", f"/users/{user_id}/activity", query), written.ActivityOfStats
         )
-        return parts.ActivityPage(data=page.items, next=page.next)
+        return written.ActivityPage(data=page.items, next=page.next)
 
 
 def add_changes(routes: APIRouter, desk: Desk) -> None:
@@ -83,47 +84,47 @@ def add_changes(routes: APIRouter, desk: Desk) -> None:
     @routes.patch("/{user_id}", responses=documented(400, 404, 409, 412, 428))
     async def correct_user(
         user_id: UUID,
-        body: parts.UserChange,
+        body: users.UserChange,
         actor: Staff,
         response: Response,
         if_match: Annotated[str | None, Header(description="The `ETag` the user was read with")] = None,
-    ) -> parts.ChangedUser:
+    ) -> users.ChangedUser:
         """Correct a user. Only the fields sent change; null takes a correction back."""
         if if_match is None:
             raise PreconditionMissing
         fields = body.model_dump(mode="json", exclude_unset=True)
         order = {**fields, "by": actor.name}
         call = Call(Part.USERS, "PATCH", f"/users/{user_id}", body=order, headers={"If-Match": if_match})
-        changed = await desk.remote.ask(call, parts.ChangedUser)
+        changed = await desk.remote.ask(call, users.ChangedUser)
         await desk.record(actor, action="user.corrected", entity=f"user/{user_id}", after=fields)
         response.headers["ETag"] = f'"{changed.sequence}"'
         return changed
 
     @routes.get("/{user_id}/merge-preview", responses=documented(404, 409))
-    async def preview_merge(user_id: UUID, into: Annotated[UUID, Query()]) -> parts.MergePreview:
+    async def preview_merge(user_id: UUID, into: Annotated[UUID, Query()]) -> users.MergePreview:
         """Return what a merge would change: fields, bookings, payments, money."""
         call = Call(Part.USERS, "GET", f"/users/{user_id}/merge-preview", {"into": str(into)})
-        preview = await desk.remote.ask(call, parts.PreviewOfUsers)
+        preview = await desk.remote.ask(call, users.PreviewOfUsers)
         person = await customers.one(desk.engine, user_id)
-        return parts.MergePreview(**dict(preview), totals=totals(person.row, desk.currency))
+        return users.MergePreview(**dict(preview), totals=totals(person.row, desk.currency))
 
     @routes.post("/{user_id}/merge", responses=_WRITING)
-    async def merge_user(user_id: UUID, body: parts.MergeOrder, actor: Staff) -> parts.ChangedUser:
+    async def merge_user(user_id: UUID, body: users.MergeOrder, actor: Staff) -> users.ChangedUser:
         """Let a user count as another. Both e-mails keep resolving; nothing is deleted."""
         call = _decision("merge", user_id, actor, body)
-        return await _decided(desk, actor, call, await desk.remote.ask(call, parts.ChangedUser))
+        return await _decided(desk, actor, call, await desk.remote.ask(call, users.ChangedUser))
 
     @routes.post("/{user_id}/unmerge", responses=_WRITING)
-    async def unmerge_user(user_id: UUID, body: parts.UnmergeOrder, actor: Staff) -> parts.ChangedUser:
+    async def unmerge_user(user_id: UUID, body: users.UnmergeOrder, actor: Staff) -> users.ChangedUser:
         """Take a merge back: everything is as if it had never been."""
         call = _decision("unmerge", user_id, actor, body)
-        return await _decided(desk, actor, call, await desk.remote.ask(call, parts.ChangedUser))
+        return await _decided(desk, actor, call, await desk.remote.ask(call, users.ChangedUser))
 
     @routes.post("/{user_id}/erase", responses=_WRITING)
-    async def erase_user(user_id: UUID, body: parts.EraseOrder, actor: Staff) -> parts.Erased:
+    async def erase_user(user_id: UUID, body: users.EraseOrder, actor: Staff) -> users.Erased:
         """Remove a person everywhere, for good. Bookings, payments and their amounts stay."""
         call = _decision("erase", user_id, actor, body)
-        return await _decided(desk, actor, call, await desk.remote.ask(call, parts.Erased))
+        return await _decided(desk, actor, call, await desk.remote.ask(call, users.Erased))
 
 
 def _decision(what: str, user_id: UUID, actor: Actor, order: BaseModel) -> Call:

@@ -13,7 +13,7 @@ from bookings_gateway import customers
 from bookings_gateway import schemas_admin as shown
 from bookings_gateway.admin_desk import AGED, PREFIX, Desk, Limit, Offset, Order, Search, csv_body
 from bookings_gateway.api_user_parts import add_changes, add_fixed, add_records
-from bookings_gateway.schemas_parts import UserDetail
+from bookings_gateway.schemas_users import UserDetail
 from bookings_gateway.user_detail import detail
 from shared.problems import documented
 

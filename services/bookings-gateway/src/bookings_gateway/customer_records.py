@@ -46,13 +46,13 @@ _BOOKINGS_BY_ID = """
     SELECT {columns} FROM {source} WHERE b.booking_id = ANY(CAST(:ids AS text[])) AND NOT b.deleted
 """
 
-_PAYMENT = """
+PAYMENT = """
     p.payment_id, p.status, p.currency, p.amount, p.received, p.refunded, p.disputed, p.net, p.open_disputes, p.method,
     p.card_brand, p.card_last4, p.booking_id, p.migrated, p.stripe_payment_intent_id, p.stripe_charge_id, p.reference,
     CASE WHEN p.status = 'succeeded' THEN p.paid_at END AS paid_at, p.created_at, b.booking_reference,
     coalesce(k.canonical_id, l.user_id) AS user_id, k.first_name, k.last_name
 """
-_PAYMENT_FROM = """
+PAYMENT_FROM = """
     booking_payment p LEFT JOIN booking_summary b USING (booking_id) LEFT JOIN booking_user l USING (booking_id)
     LEFT JOIN customer m ON m.user_id = l.user_id
     LEFT JOIN customer k ON k.user_id = coalesce(m.canonical_id, l.user_id)
@@ -95,6 +95,7 @@ _PAGE = """
     ORDER BY p.{key} {direction}, p.payment_id {direction}
 """
 _COUNT = "SELECT count(*) FROM booking_payment WHERE {conditions}"
+_COUNT_ALL = "SELECT coalesce(sum(payments), 0) FROM payment_count"
 _ALL = """
     SELECT {columns} FROM {source} WHERE p.payment_id IN (SELECT payment_id FROM booking_payment WHERE {conditions})
     ORDER BY p.{key} {direction}, p.payment_id {direction}
@@ -103,7 +104,7 @@ _PAYMENTS_BY_ID = "SELECT {columns} FROM {source} WHERE p.payment_id = ANY(CAST(
 
 
 _OF_BOOKINGS = {"columns": _BOOKING, "source": _BOOKING_FROM, "theirs": _THEIR_BOOKINGS}
-_OF_PAYMENTS = {"columns": _PAYMENT, "source": _PAYMENT_FROM}
+_OF_PAYMENTS = {"columns": PAYMENT, "source": PAYMENT_FROM}
 BOOKINGS_OF_USER = text(_BOOKINGS.format(**_OF_BOOKINGS))
 BOOKINGS_OF_USER_TOTAL = text(_BOOKINGS_TOTAL.format(**_OF_BOOKINGS))
 BOOKINGS_BY_ID = text(_BOOKINGS_BY_ID.format(**_OF_BOOKINGS))
@@ -153,9 +154,10 @@ async def find_payments(engine: AsyncEngine, wanted: PaymentsWanted, *, limit: i
     """Return a page of payments and how many match."""
     conditions, bound = _conditions(wanted)
     page = _statement(_PAGE, wanted, conditions)
+    counted = text(_COUNT.format(conditions=conditions) if bound or wanted.search else _COUNT_ALL)
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
-        total = int((await connection.execute(text(_COUNT.format(conditions=conditions)), bound)).scalar_one())
+        total = int((await connection.execute(counted, bound)).scalar_one())
         rows = (await connection.execute(page, {**bound, "limit": limit, "offset": offset})).mappings().all()
     return Records(rows, total)
 
@@ -203,8 +205,8 @@ def search_condition(query: Query) -> tuple[str, dict[str, Any]]:
 
 
 def code_range(code: str) -> dict[str, str]:
-    """Return the bounds of every id that begins with ``code``."""
-    return {"code": code, "code_end": f"{code}\U0010ffff"}
+    """Return the bounds of every id that begins with ``code``; of none, for no code."""
+    return {"code": code, "code_end": f"{code}\U0010ffff" if code else ""}
 
 
 def _statement(template: str, wanted: PaymentsWanted, conditions: str) -> TextClause:

@@ -54,10 +54,11 @@ _COLUMNS = """
     c.created_at, c.total_bookings, c.total_spent, c.total_paid, c.total_refunded, c.currencies, c.first_booking_date,
     c.last_booking_date, c.last_activity_date, c.canonical_id, c.erased_at
 """
-# The ids of a page are found in the index alone, then the rows of the page are read.
+# The ids of a page are found in the index alone, then the rows of the page are read. What is passed over is the index's
+# own columns in their order: nothing has to be made of them.
 _PAGE = """
     WITH page AS MATERIALIZED (
-        SELECT user_id, {key} AS key FROM customer WHERE {conditions}
+        SELECT {key} AS key, user_id FROM customer WHERE {conditions}
         ORDER BY {key} {by_key}, user_id {by_id} LIMIT :limit OFFSET :offset
     )
     SELECT {columns} FROM page p JOIN customer c USING (user_id)

@@ -13,6 +13,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.capture import LOCK
+from bookings_gateway.counts import put_counts_together
 from bookings_gateway.domain import PERSONAL_COLUMNS
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, quoted, statement
 from shared.database import is_transient
@@ -87,16 +88,6 @@ _WORDS = text(
         AND NOT EXISTS (SELECT FROM booking_summary WHERE search @@ CAST(quote_literal(u.word) AS tsquery))
     """
 )
-# Every statement that changes how many users there are adds a row (migration 0002): put them together.
-_TOGETHER = text(
-    """
-    WITH gone AS (DELETE FROM customer_count RETURNING placeholder, has_bookings, users)
-    INSERT INTO customer_count SELECT placeholder, has_bookings, sum(users) FROM gone
-    GROUP BY 1, 2 HAVING (SELECT count(*) FROM gone) > 0
-    """
-)
-_APART = text("SELECT count(*) FROM customer_count")
-_MANY = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +143,6 @@ class Erase:
             await connection.execute(forgetting, {"ids": ids})
         log.info("bookings_forgotten", bookings=len(ids))
         return len(ids)
-
-
-async def put_counts_together(engine: AsyncEngine) -> None:
-    """Make one row per kind of the many that count users."""
-    async with engine.begin() as connection:
-        if (await connection.execute(_APART)).scalar_one() > _MANY:
-            await connection.execute(_TOGETHER)
 
 
 async def _hold(connection: AsyncConnection, table: LegacyTable, due: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -60,6 +60,11 @@ class Given(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=False, validate_by_alias=True, extra="forbid")
 
 
+def examples(*bodies: dict[str, Any]) -> ConfigDict:
+    """Return the configuration of a :class:`Given` that is documented with these."""
+    return ConfigDict(**Given.model_config, json_schema_extra={"examples": list(bodies)})
+
+
 class Totals(Shown):
     """One currency's sums. ``totalSpent`` is what bookings cost, the others what was really paid."""
 

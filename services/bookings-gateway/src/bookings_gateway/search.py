@@ -1,6 +1,7 @@
 """One box over users, bookings and payments: exact words first, then words begun, then words that may be mistyped.
 
-Every step is bounded: it takes what the index finds up to a number of candidates, and puts those in order.
+A step first looks at the keys that sort users: whatever is common stands together there, and the first few are enough.
+The index of words goes through all that match, so it is asked for what the keys do not find: it is rare.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,20 +9,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from rapidfuzz.distance import OSA
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway import customer_records as records
-from bookings_gateway.search_text import Query, sort_key
+from bookings_gateway import name_keys
+from bookings_gateway.name_keys import Range
+from bookings_gateway.search_text import Query
 
 _CANDIDATES = 300
 _MEANT = 6
 _MOST_TYPOS = 2
 
 # An index gives the candidates whatever the statistics say: with LIMIT, reading the table would look cheap and be slow.
+# No plan here depends on what was typed, and making one takes longer than using it.
 _PREPARE = text(
     """
-    SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_custom_plan', true),
+    SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
            set_config('pg_trgm.similarity_threshold', '0.25', true)
     """
 )
@@ -32,19 +36,37 @@ _SIMILAR_WORDS = text(
     """
 )
 # The whole name first, then who was active last; a merged user stands for the one it counts as.
-_USERS = text(
-    """
-    WITH candidate AS MATERIALIZED (
+_USERS = """
+    WITH found AS MATERIALIZED ({found} LIMIT :candidates), candidate AS (
         SELECT coalesce(canonical_id, user_id) AS user_id, bool_or(name_key = :name OR email = :name) AS whole
-        FROM (SELECT user_id, canonical_id, name_key, email FROM customer WHERE search @@ CAST(:words AS tsquery)
-              LIMIT :candidates) found
-        GROUP BY 1
+        FROM customer WHERE user_id IN (SELECT user_id FROM found) GROUP BY 1
     )
     SELECT c.* FROM candidate JOIN customer c USING (user_id)
     WHERE c.listed AND c.user_id <> ALL (CAST(:seen AS uuid[]))
     ORDER BY whole DESC, c.last_activity_date DESC NULLS LAST, c.user_id LIMIT :limit
-    """
+"""
+# Only surnames are looked through for what stands behind: those who share one are few, those with a first name many.
+_IN_KEYS = """
+    SELECT user_id FROM (
+        SELECT user_id FROM customer WHERE listed AND {key} >= r.low AND {key} < r.high AND {within} LIMIT :candidates
+    ) in_{key}
+"""
+_KEYS = {
+    "last_key": "(r.within = '' OR strpos(last_key, r.within) > 0)",
+    **dict.fromkeys(("name_key", "company_key", "email"), "r.within = ''"),
+}
+_USERS_BY_KEYS = text(
+    _USERS.format(
+        found=f"""
+        SELECT k.user_id
+        FROM unnest(CAST(:lows AS text[]), CAST(:highs AS text[]), CAST(:withins AS text[])) AS r (low, high, within)
+        CROSS JOIN LATERAL (
+            {" UNION ALL ".join(_IN_KEYS.format(key=key, within=within) for key, within in _KEYS.items())}
+        ) k
+        """  # noqa: S608 - constants
+    )
 )
+_USERS_BY_WORDS = text(_USERS.format(found="SELECT user_id FROM customer WHERE search @@ CAST(:words AS tsquery)"))
 _BOOKINGS = text(
     """
     SELECT booking_id FROM (
@@ -54,7 +76,7 @@ _BOOKINGS = text(
     ORDER BY created_at DESC NULLS LAST, booking_id LIMIT :limit
     """
 )
-# When people were found by words begun, so were their bookings: going through three times as many rows adds little.
+# When people were found, so were their bookings: going through three times as many rows adds little.
 _BOOKINGS_OF_USERS = text(
     """
     SELECT booking_id FROM booking_user JOIN booking_summary b USING (booking_id)
@@ -65,13 +87,25 @@ _BOOKINGS_OF_USERS = text(
     ORDER BY b.created_at DESC NULLS LAST, booking_id LIMIT :limit
     """
 )
-_BY_CODE = "SELECT payment_id FROM booking_payment WHERE {condition} ORDER BY payment_id LIMIT :limit"
-_PAYMENTS_BY_CODE = text(_BY_CODE.format(condition=records.PAYMENT_BY_CODE))
-_PAYMENTS_OF_BOOKINGS = text(
-    """
-    SELECT payment_id FROM booking_payment WHERE booking_id = ANY(CAST(:bookings AS text[]))
-    ORDER BY created_at DESC, payment_id LIMIT :limit
-    """
+# By an id of its own first, then of the bookings found, newest first.
+_PAYMENTS = text(
+    f"""
+    WITH found AS (
+        SELECT payment_id, 'exact' AS match FROM booking_payment WHERE payment_id = :code
+        UNION ALL
+        (SELECT payment_id, 'exact' FROM booking_payment
+         WHERE stripe_payment_intent_id >= :code AND stripe_payment_intent_id < :code_end
+         ORDER BY stripe_payment_intent_id LIMIT :limit)
+        UNION ALL
+        (SELECT payment_id, 'exact' FROM booking_payment
+         WHERE stripe_charge_id >= :code AND stripe_charge_id < :code_end ORDER BY stripe_charge_id LIMIT :limit)
+        UNION ALL
+        (SELECT payment_id, 'booking' FROM booking_payment WHERE booking_id = ANY(CAST(:bookings AS text[]))
+         ORDER BY created_at DESC, payment_id LIMIT :limit)
+    ), best AS (SELECT payment_id, max(match) AS match FROM found GROUP BY payment_id)
+    SELECT {records.PAYMENT}, best.match FROM best JOIN ({records.PAYMENT_FROM}) ON p.payment_id = best.payment_id
+    ORDER BY best.match DESC, p.created_at DESC, p.payment_id LIMIT :limit
+    """  # noqa: S608 - constants
 )
 
 
@@ -92,9 +126,18 @@ class Found:
     payments: Sequence[Hit] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What one step looks for: ranges of keys, and words."""
+
+    match: str
+    ranges: Sequence[Range]
+    words: str
+
+
 async def search(engine: AsyncEngine, typed: str, *, limit: int) -> Found:
     """Return up to ``limit`` users, bookings and payments for what somebody typed."""
-    query = Query(typed)
+    query = Query(typed.replace("\x00", " "))  # PostgreSQL's text has no such character
     if query.is_empty:
         return Found()
     async with engine.connect() as connection:
@@ -111,37 +154,67 @@ async def _by_words(connection: AsyncConnection, query: Query, limit: int) -> tu
     users: list[Hit] = []
     bookings: dict[str, str] = {}
     for match in ("exact", "prefix", "similar"):
-        words = await _words(connection, query, match)
-        if words is None or (match == "similar" and (users or bookings)):
+        if match == "similar" and (users or bookings):
             break
-        bound = {"words": words, "candidates": _CANDIDATES}
-        if len(users) < limit:
-            seen = {"seen": [hit.row["user_id"] for hit in users], "limit": limit - len(users)}
-            rows = await connection.execute(_USERS, {**bound, **seen, "name": sort_key(query.typed)})
-            users += [Hit(row, match) for row in rows.mappings()]
-        if len(bookings) < limit:
-            left = {"seen": list(bookings), "limit": limit - len(bookings)}
-            bookings |= dict.fromkeys(await _bookings(connection, match, users, {**bound, **left}), match)
+        step = await _step(connection, query, match)
+        if step is None:
+            break
+        users += await _users(connection, query, step, users, limit)
+        bookings |= dict.fromkeys(await _bookings(connection, step, users, list(bookings), limit), match)
     return users, bookings
 
 
-async def _bookings(
-    connection: AsyncConnection, match: str, users: Sequence[Hit], bound: Mapping[str, Any]
-) -> Sequence[str]:
-    """Return the ids of bookings with the words; once people were found by words begun, of theirs."""
-    if match == "exact" or not users:
-        return (await connection.execute(_BOOKINGS, bound)).scalars().all()
-    theirs = {"users": [hit.row["user_id"] for hit in users], "seen": bound["seen"], "limit": bound["limit"]}
-    return (await connection.execute(_BOOKINGS_OF_USERS, theirs)).scalars().all()
-
-
-async def _words(connection: AsyncConnection, query: Query, match: str) -> str | None:
+async def _step(connection: AsyncConnection, query: Query, match: str) -> _Step | None:
     if match == "exact":
-        return query.exact()
+        return _Step(match, name_keys.exact(query.typed), query.exact())
     if match == "prefix":
-        return query.begun()
+        return _Step(match, name_keys.begun(query.typed), query.being_typed())
     meant = {word: await _meant(connection, word) for word in query.misspelt}
-    return query.similar(meant) if any(meant.values()) else None
+    if not any(meant.values()):
+        return None
+    return _Step(match, name_keys.similar(query.typed, meant), query.similar(meant))
+
+
+async def _users(
+    connection: AsyncConnection, query: Query, step: _Step, before: Sequence[Hit], limit: int
+) -> list[Hit]:
+    """Return further users: by keys; by words that are exact, or a number's digits, or when there is nobody yet."""
+    hits: list[Hit] = []
+
+    async def add(statement: TextClause, wanted: Mapping[str, Any]) -> None:
+        seen = [hit.row["user_id"] for hit in (*before, *hits)]
+        bound = {"name": query.name, "candidates": _CANDIDATES, "seen": seen, "limit": limit - len(seen)}
+        rows = await connection.execute(statement, {**bound, **wanted})
+        hits.extend(Hit(row, step.match) for row in rows.mappings())
+
+    if len(before) < limit:
+        await add(_USERS_BY_KEYS, _bounds(step.ranges))
+    if len(before) + len(hits) < limit and (step.match == "exact" or query.is_phone or not (before or hits)):
+        await add(_USERS_BY_WORDS, {"words": step.words})
+    return hits
+
+
+def _bounds(ranges: Sequence[Range]) -> dict[str, list[str]]:
+    return {
+        "lows": [each.low for each in ranges],
+        "highs": [each.high for each in ranges],
+        "withins": [each.within for each in ranges],
+    }
+
+
+async def _bookings(
+    connection: AsyncConnection, step: _Step, users: Sequence[Hit], before: Sequence[str], limit: int
+) -> list[str]:
+    """Return the ids of further bookings: of the users found, then with the words where those are few."""
+    found: list[str] = []
+    if users and len(before) < limit:
+        theirs = {"users": [hit.row["user_id"] for hit in users], "seen": before, "limit": limit - len(before)}
+        found += (await connection.execute(_BOOKINGS_OF_USERS, theirs)).scalars()
+    seen = [*before, *found]
+    if len(seen) < limit and (step.match == "exact" or not users):
+        bound = {"words": step.words, "candidates": _CANDIDATES, "seen": seen, "limit": limit - len(seen)}
+        found += (await connection.execute(_BOOKINGS, bound)).scalars()
+    return found
 
 
 async def _meant(connection: AsyncConnection, word: str) -> list[str]:
@@ -153,14 +226,7 @@ async def _meant(connection: AsyncConnection, word: str) -> list[str]:
 
 
 async def _payments(connection: AsyncConnection, query: Query, bookings: Sequence[str], limit: int) -> list[Hit]:
-    """Look for payments by an id of theirs, then by the bookings found."""
-    ids: dict[str, str] = {}
-    if query.code:
-        bound: Mapping[str, Any] = {**records.code_range(query.code), "limit": limit}
-        ids |= dict.fromkeys((await connection.execute(_PAYMENTS_BY_CODE, bound)).scalars(), "exact")
-    if bookings:
-        bound = {"bookings": list(bookings), "limit": limit}
-        ids = dict.fromkeys((await connection.execute(_PAYMENTS_OF_BOOKINGS, bound)).scalars(), "booking") | ids
-    rows = {row["payment_id"]: row for row in await records.payments_by_id(connection, list(ids))}
-    order = sorted(ids, key=lambda id_: ids[id_] != "exact")[:limit]
-    return [Hit(rows[id_], ids[id_]) for id_ in order if id_ in rows]
+    """Look for payments by an id of theirs, and by the bookings found."""
+    bound = {**records.code_range(query.code or ""), "bookings": bookings, "limit": limit}
+    rows = (await connection.execute(_PAYMENTS, bound)).mappings()
+    return [Hit(row, row["match"]) for row in rows]

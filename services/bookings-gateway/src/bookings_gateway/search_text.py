@@ -89,6 +89,15 @@ class Query:
         return not self._chunks
 
     @property
+    def name(self) -> str | None:
+        """What a whole name or address would be sorted by."""
+        return sort_key(*self.typed.split())
+
+    @property
+    def is_phone(self) -> bool:
+        return bool(_PHONE.fullmatch(self.typed.strip()))
+
+    @property
     def code(self) -> str | None:
         """What may be an id, as it was typed."""
         return self.typed.strip() if re.fullmatch(r"\s*[\w-]{4,200}\s*", self.typed) else None
@@ -100,11 +109,19 @@ class Query:
 
     def exact(self) -> str:
         """Every word as it stands."""
-        return self._with_phone(self._all(_lexeme))
+        return self._with_phone(" & ".join(map(_as_it_stands, self._chunks)))
 
     def begun(self) -> str:
         """Every word, or a longer one that begins like it; of an e-mail address, the whole begun."""
-        return self._with_phone(self._all(_beginning, parted="@" not in self.typed), begun=True)
+        chunks = [_beginning(_whole(chunk)) if "@" in self.typed else _begun_chunk(chunk) for chunk in self._chunks]
+        return self._with_phone(" & ".join(chunks), begun=True)
+
+    def being_typed(self) -> str:
+        """Every word as it stands, but the last may go on: one beginning is all the index goes through."""
+        *before, last = self._chunks
+        ends = {_whole(last)} if "@" in last else {_whole(last), _parts(last)[-1]}
+        chunk = _either(last, lambda word: _beginning(word) if word in ends else _lexeme(word))
+        return self._with_phone(" & ".join([*map(_as_it_stands, before), chunk]), begun=True)
 
     def similar(self, meant: Mapping[str, Sequence[str]]) -> str:
         """Every word, a longer one, or one of those it may have meant."""
@@ -114,18 +131,25 @@ class Query:
             chunks.append(" & ".join(f"({part})" for part in parts))
         return " & ".join(chunks)
 
-    def _all(self, term: Callable[[str], str], *, parted: bool = True) -> str:
-        chunks = []
-        for chunk in self._chunks:
-            parts = " & ".join(map(term, _parts(chunk))) if parted else ""
-            chunks.append(f"({term(_whole(chunk))} | ({parts}))" if parts else term(_whole(chunk)))
-        return " & ".join(chunks)
-
     def _with_phone(self, condition: str, *, begun: bool = False) -> str:
-        word = phone_word(self.typed) if _PHONE.fullmatch(self.typed.strip()) else None
+        word = phone_word(self.typed) if self.is_phone else None
         if word is None:
             return condition
         return f"{_lexeme(word)}{':*' if begun else ''} | ({condition})"
+
+
+def _as_it_stands(chunk: str) -> str:
+    return _either(chunk, _lexeme)
+
+
+def _begun_chunk(chunk: str) -> str:
+    return _either(chunk, _beginning)
+
+
+def _either(chunk: str, term: Callable[[str], str]) -> str:
+    """The chunk as a whole, or all of its parts."""
+    whole, parts = term(_whole(chunk)), " & ".join(map(term, _parts(chunk)))
+    return f"({whole} | ({parts}))" if parts not in ("", whole) else whole
 
 
 def _lexeme(word: str) -> str:

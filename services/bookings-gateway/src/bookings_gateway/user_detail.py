@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from bookings_gateway import customer_records as records
 from bookings_gateway import customers
 from bookings_gateway import schemas_admin as shown
-from bookings_gateway import schemas_parts as parts
+from bookings_gateway import schemas_records as written
+from bookings_gateway import schemas_users as users
 from bookings_gateway.admin_desk import Desk
 from bookings_gateway.errors import Declined, PartAway
 from bookings_gateway.remote import Call, Part
@@ -25,7 +26,7 @@ NEWEST = 5
 class Detail:
     """``sequence`` is the newest version of the user that is known."""
 
-    body: parts.UserDetail
+    body: users.UserDetail
     sequence: int
 
 
@@ -38,10 +39,10 @@ async def detail(desk: Desk, user_id: UUID) -> Detail:
             records.find_payments(desk.engine, records.PaymentsWanted(user_id=user_id), limit=NEWEST, offset=0),
         ),
         asyncio.gather(
-            _part(desk, Call(Part.USERS, "GET", f"/users/{user_id}"), parts.Identity),
-            _part(desk, _newest(Part.USERS, user_id, "notes"), parts.NotesOfUsers),
-            _part(desk, _newest(Part.USERS, user_id, "communications"), parts.CommunicationsOfUsers),
-            _part(desk, _newest(Part.STATS, user_id, "activity"), parts.ActivityOfStats),
+            _part(desk, Call(Part.USERS, "GET", f"/users/{user_id}"), users.Identity),
+            _part(desk, _newest(Part.USERS, user_id, "notes"), written.NotesOfUsers),
+            _part(desk, _newest(Part.USERS, user_id, "communications"), written.CommunicationsOfUsers),
+            _part(desk, _newest(Part.STATS, user_id, "activity"), written.ActivityOfStats),
         ),
     )
     asked = {"identity": identity, "notes": notes, "communications": communications, "activity": activity}
@@ -56,7 +57,7 @@ async def detail(desk: Desk, user_id: UUID) -> Detail:
         "unavailable": [name for name, part in asked.items() if part is None],
     }
     sequence = max(person.row["user_sequence"], identity.sequence if identity else 0)
-    return Detail(parts.UserDetail.model_validate(body), sequence)
+    return Detail(users.UserDetail.model_validate(body), sequence)
 
 
 def _newest(part: Part, user_id: UUID, what: str) -> Call:
@@ -74,9 +75,9 @@ async def _part(desk: Desk, call: Call, model: type[Answer]) -> Answer | None:
 def _parts(
     bookings: records.Records,
     payments: records.Records,
-    notes: parts.NotesOfUsers | None,
-    communications: parts.CommunicationsOfUsers | None,
-    activity: parts.ActivityOfStats | None,
+    notes: written.NotesOfUsers | None,
+    communications: written.CommunicationsOfUsers | None,
+    activity: written.ActivityOfStats | None,
 ) -> dict[str, Any]:
     return {
         "bookings": [shown.booking_item(row) for row in bookings.rows],
@@ -90,6 +91,6 @@ def _parts(
 
 
 def _items(
-    page: parts.NotesOfUsers | parts.CommunicationsOfUsers | parts.ActivityOfStats | None,
+    page: written.NotesOfUsers | written.CommunicationsOfUsers | written.ActivityOfStats | None,
 ) -> Sequence[BaseModel] | None:
     return page.items[:NEWEST] if page else None

@@ -188,6 +188,22 @@ BOOKINGS = [
     "CREATE INDEX booking_user_remembered ON booking_user (user_id) WHERE NOT forgotten",
 ]
 
+# Likewise how many payments there are, whose rows are never deleted.
+PAYMENTS_COUNTED = [
+    "CREATE TABLE payment_count (payments bigint NOT NULL)",
+    """
+    CREATE FUNCTION gateway.count_payments() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO gateway.payment_count SELECT count(*) FROM new_rows HAVING count(*) > 0;
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE TRIGGER count_new AFTER INSERT ON booking_payment REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION gateway.count_payments()
+    """,
+]
+
 WORDS = [
     "CREATE EXTENSION IF NOT EXISTS pg_trgm",
     # Every word of a name or company, once: what a mistyped word is compared with.
@@ -203,7 +219,7 @@ HEARD = [
 
 
 def upgrade() -> None:
-    for statement in [*CUSTOMER, *COUNTED, *BOOKINGS, *ERASED, *WORDS, *HEARD]:
+    for statement in [*CUSTOMER, *COUNTED, *BOOKINGS, *PAYMENTS_COUNTED, *ERASED, *WORDS, *HEARD]:
         op.execute(statement)
 
 
