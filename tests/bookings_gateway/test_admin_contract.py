@@ -59,7 +59,7 @@ def test_every_operation_says_what_it_does_and_what_it_takes(gateway_app: FastAP
         for method, operation in methods.items()
     ]
 
-    assert len(operations) == 22
+    assert len(operations) == 24
     for path, method, operation in operations:
         assert operation["description"], (path, method)
         assert {"401", "403", "422", "503"} <= set(operation["responses"]), (path, method)

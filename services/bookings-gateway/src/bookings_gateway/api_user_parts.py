@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from bookings_gateway import customers
 from bookings_gateway import schemas_parts as parts
 from bookings_gateway.access.actor import Actor, current_actor
-from bookings_gateway.admin_desk import Cursor, Desk, Limit, OptionalKey
+from bookings_gateway.admin_desk import Cursor, Desk, Limit, OptionalKey, repeated
 from bookings_gateway.errors import PreconditionMissing
 from bookings_gateway.remote import Call, Part, idempotent
 from bookings_gateway.schemas_admin import totals
@@ -31,6 +31,14 @@ def add_fixed(routes: APIRouter, desk: Desk) -> None:
         page = await desk.remote.ask(call, parts.DuplicatesOfUsers)
         return parts.DuplicatePage(data=page.items, next=page.next)
 
+    @routes.post("/duplicates/dismiss", status_code=204, responses=documented(400, 404))
+    async def dismiss_duplicate(body: parts.Dismissal, actor: Staff) -> None:
+        """Keep that two users are two people: they are not suggested again. Repeating it changes nothing."""
+        one, other = sorted(map(str, body.users))
+        order = {"users": [one, other], "by": actor.name}
+        await desk.remote.tell(Call(Part.USERS, "POST", "/duplicates/dismiss", body=order))
+        await desk.record(actor, action="duplicate.dismissed", entity=f"user/{one}", after={"user_id": other})
+
 
 def add_records(routes: APIRouter, desk: Desk) -> None:
     """Add notes, communications and activity."""
@@ -41,11 +49,13 @@ def add_records(routes: APIRouter, desk: Desk) -> None:
         page = await desk.remote.ask(_page(user_id, "notes", limit, cursor), parts.NotesOfUsers)
         return parts.NotePage(data=page.items, next=page.next)
 
-    @routes.post("/{user_id}/notes", status_code=201, responses=_WRITING)
-    async def add_note(user_id: UUID, body: parts.NewNote, actor: Staff, key: OptionalKey = None) -> parts.Note:
+    @routes.post("/{user_id}/notes", status_code=201, responses={**_WRITING, **repeated(parts.Note)})
+    async def add_note(
+        user_id: UUID, body: parts.NewNote, actor: Staff, response: Response, key: OptionalKey = None
+    ) -> parts.Note:
         """Add a note."""
         call = _write(user_id, "notes", {**body.model_dump(mode="json"), "author": actor.name}, key)
-        note = await desk.remote.ask(call, parts.Note)
+        response.status_code, note = await desk.remote.outcome(call, parts.Note)
         after = {"kind": note.kind, "internal": note.internal}
         await desk.record(actor, action="note.added", entity=f"user/{user_id}", after=after)
         return note
@@ -56,13 +66,13 @@ def add_records(routes: APIRouter, desk: Desk) -> None:
         page = await desk.remote.ask(_page(user_id, "communications", limit, cursor), parts.CommunicationsOfUsers)
         return parts.CommunicationPage(data=page.items, next=page.next)
 
-    @routes.post("/{user_id}/communications", status_code=201, responses=_WRITING)
+    @routes.post("/{user_id}/communications", status_code=201, responses={**_WRITING, **repeated(parts.Communication)})
     async def add_communication(
-        user_id: UUID, body: parts.NewCommunication, actor: Staff, key: OptionalKey = None
+        user_id: UUID, body: parts.NewCommunication, actor: Staff, response: Response, key: OptionalKey = None
     ) -> parts.Communication:
         """Note down what was said or written."""
         call = _write(user_id, "communications", {**body.model_dump(mode="json"), "author": actor.name}, key)
-        added = await desk.remote.ask(call, parts.Communication)
+        response.status_code, added = await desk.remote.outcome(call, parts.Communication)
         after = {"channel": added.channel, "direction": added.direction}
         await desk.record(actor, action="communication.added", entity=f"user/{user_id}", after=after)
         return added
@@ -118,6 +128,11 @@ def add_changes(routes: APIRouter, desk: Desk) -> None:
         """Take a merge back: everything is as if it had never been."""
         call = _decision("unmerge", user_id, actor, body)
         return await _decided(desk, actor, call, await desk.remote.ask(call, parts.ChangedUser))
+
+    @routes.get("/{user_id}/erase-preview", responses=documented(404))
+    async def preview_erase(user_id: UUID) -> parts.ErasePreview:
+        """Return whom and how much an erasure would take. Changes nothing."""
+        return await desk.remote.ask(Call(Part.USERS, "GET", f"/users/{user_id}/erase-preview"), parts.ErasePreview)
 
     @routes.post("/{user_id}/erase", responses=_WRITING)
     async def erase_user(user_id: UUID, body: parts.EraseOrder, actor: Staff) -> parts.Erased:
