@@ -18,6 +18,7 @@ from bookings_gateway.statements import (
     IMAGES,
     INSERT,
     LISTING,
+    LOCK,
     MATCHES,
     OBJECT_IN_JSONB,
     OBJECT_IN_TEXT,
@@ -29,6 +30,7 @@ from bookings_gateway.statements import (
     STATUS_IS,
     UPDATE,
     USER,
+    VERSION,
 )
 from bookings_gateway.wire import stored, wire
 from shared.money import exponent
@@ -70,6 +72,8 @@ class Queries:
         self._zone = zone
         self._names = {**table.names, "fields": _fields(table, currency=currency, zone=zone)}
         self._names["contact_object"] = f"SELECT {_contact_object(table)} AS contact"
+        kept = (name for name in table.columns if name != table.layout.user_id)
+        self._names["kept"] = ", ".join(f"b.{quoted(name)}" for name in kept)
         self._names["searched"] = _searched(table)
         exported = _exported(table, zone=zone)
         self.export_columns = {name: name == table.layout.final_amount for name in exported}
@@ -96,6 +100,10 @@ class Queries:
     def booking(self) -> TextClause:
         """The one booking ``:id``."""
         return self._make(LISTING, rows="{table}", payments=PAYMENTS_OF_EACH, condition=BY_ID)
+
+    def version(self, *, lock: bool) -> TextClause:
+        """Name the version of the booking ``:id``; with ``lock`` nobody changes it until the transaction ends."""
+        return self._make(VERSION, lock=LOCK if lock else "")
 
     def insert(self, columns: Iterable[str]) -> TextClause:
         """Insert what ``:body`` says of these columns; answers ``body`` and the row ``before`` (null) and ``after``."""
