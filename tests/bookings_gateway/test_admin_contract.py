@@ -16,6 +16,7 @@ from support.events import booking, linked, payment
 from support.fake_services import FakeServices
 from support.schemathesis import assert_keeps_its_contract
 
+
 @pytest.fixture
 async def address(gateway_engine: AsyncEngine, admin: Admin) -> AsyncIterator[str]:
     """The admin API on a port, with a user, a booking and a payment."""

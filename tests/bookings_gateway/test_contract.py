@@ -12,6 +12,7 @@ from support.schemathesis import assert_keeps_its_contract
 from support.staff import bearer_at
 from support.system import ServiceProcess
 
+
 @pytest.fixture
 async def service(
     gateway_databases: Databases, amqp_url: str, tmp_path: Path
@@ -38,6 +39,13 @@ async def test_no_request_finds_a_500_or_an_undocumented_answer(
     service: tuple[ServiceProcess, str], tmp_path: Path
 ) -> None:
     process, authorization = service
-    elsewhere = ("--exclude-tag", "users", "--exclude-tag", "payments", "--exclude-tag", "search")  # test_admin_contract.py
+    elsewhere = (
+        "--exclude-tag",
+        "users",
+        "--exclude-tag",
+        "payments",
+        "--exclude-tag",
+        "search",
+    )  # test_admin_contract.py
     await assert_keeps_its_contract(process.url, tmp_path, *elsewhere, authorization=authorization)
     assert (await process.readiness())[0] == 200

@@ -249,7 +249,7 @@ async def test_what_staff_write_is_written_once_and_a_repetition_is_answered_as_
         changed = {**body, "text" if what == "notes" else "subject": "something else"}
         await admin.post(path, changed, status=422, key=f"key-{what}")
         assert (await admin.get(path))["data"] == [first]
-    lines = (await admin.get("/audit", entity=f"user/{user_id}"))
+    lines = await admin.get("/audit", entity=f"user/{user_id}")
     assert {line["action"] for line in lines["data"]} == {"note.added", "communication.added"}
 
 
@@ -272,9 +272,7 @@ async def test_a_correction_needs_the_version_that_was_seen_and_shows_in_the_lis
 
 async def test_likely_duplicates_are_listed_and_stay_away_once_dismissed(whole: System, admin: Admin) -> None:
     twins = [
-        await admin.user_of(
-            await admin.book({"lastName": "Duplo", "email": email, "phone": "020 7946 0123"}, "10.00")
-        )
+        await admin.user_of(await admin.book({"lastName": "Duplo", "email": email, "phone": "020 7946 0123"}, "10.00"))
         for email in ("duplo@one.example", "duplo@two.example")
     ]
     await admin.settled()
@@ -482,7 +480,7 @@ async def test_an_erased_person_is_nowhere_and_nothing_brings_them_back_and_the_
 
     late = {"id": "cus_77", "object": "customer", "email": EMAIL, "name": "late-surname"}
     await whole.send_webhook(admin.http, stripe.event("customer.deleted", late))
-    await set_aside_late(whole, bookings[0], user_id)
+    await set_aside_late(whole, bookings[0])
     await replay_everything(whole)
     await admin.settled()
     await nothing_left(whole)
@@ -494,7 +492,7 @@ async def test_an_erased_person_is_nowhere_and_nothing_brings_them_back_and_the_
     assert await money(whole, admin, user_id) == before
 
 
-async def set_aside_late(whole: System, booking_id: str, user_id: str) -> None:
+async def set_aside_late(whole: System, booking_id: str) -> None:
     """A dead letter that was on its way for the minutes of its retries: written before the erasure, kept after it."""
     contact = {"email": EMAIL, "last_name": "late-surname"}
     at = "2026-01-01T10:00:00Z"
@@ -503,8 +501,14 @@ async def set_aside_late(whole: System, booking_id: str, user_id: str) -> None:
         schema = "gateway." if service == "bookings-gateway" else ""
         for subject in (booking_id, *(["unlinked"] if service == "users" else [])):
             event = {
-                **{"specversion": "1.0", "id": "0190a000-0000-7000-8000-00000000dead", "source": "/bookings-gateway"},
-                **{"type": "booking.updated", "subject": subject, "time": at, "sequence": 1, "data": data},
+                "specversion": "1.0",
+                "id": "0190a000-0000-7000-8000-00000000dead",
+                "source": "/bookings-gateway",
+                "type": "booking.updated",
+                "subject": subject,
+                "time": at,
+                "sequence": 1,
+                "data": data,
                 "dataschema": "urn:bookings:event:booking.updated:v1",
             }
             await whole.query(
@@ -528,9 +532,10 @@ async def replay_everything(whole: System) -> None:
         "payments": ["stats", "bookings-gateway"],
         "stats": ["bookings-gateway"],
     }
-    async with aclosing(RabbitPublisher(whole.amqp_url)) as publisher, aclosing(
-        ReopeningChannel(whole.amqp_url)
-    ) as probe:
+    async with (
+        aclosing(RabbitPublisher(whole.amqp_url)) as publisher,
+        aclosing(ReopeningChannel(whole.amqp_url)) as probe,
+    ):
         for producer, heard in consumers.items():
             engine = create_engine(whole.database_urls[producer], name="replay", search_path="gateway,public")
             for consumer in heard:

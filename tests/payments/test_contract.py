@@ -13,6 +13,7 @@ from support.schemathesis import assert_keeps_its_contract
 from support.stripe_payloads import SECRET
 from support.system import ServiceProcess
 
+
 @pytest.fixture
 async def service(
     databases: Databases, amqp_url: str, account: FakeStripe, tmp_path: Path

@@ -11,6 +11,7 @@ from support.databases import Databases
 from support.schemathesis import assert_keeps_its_contract
 from support.system import ServiceProcess
 
+
 @pytest.fixture
 async def service(databases: Databases, amqp_url: str, tmp_path: Path) -> AsyncIterator[ServiceProcess]:
     """The service as a process of its own."""

@@ -131,11 +131,11 @@ def _add_money(routes: APIRouter, desk: Desk) -> None:
         await desk.record(actor, action="payment.recorded", entity=f"payment/{made.payment.id}", after=after)
         return parts.RecordedPayment(id=made.payment.id, timeline=made.timeline)
 
-    pending = {202: {"model": parts.Refund, "description": "No answer of Stripe's yet: it is sent again"}}
+    pending: dict[int | str, dict[str, Any]] = {
+        202: {"model": parts.Refund, "description": "No answer of Stripe's yet: it is sent again"}
+    }
 
-    @routes.post(
-        "/{payment_id}/refund", status_code=201, responses={**_PAYING, **repeated(parts.Refund), **pending}
-    )
+    @routes.post("/{payment_id}/refund", status_code=201, responses={**_PAYING, **repeated(parts.Refund), **pending})
     async def refund_payment(
         payment_id: UUID, body: parts.RefundOrder, actor: Staff, key: Key, response: Response
     ) -> parts.Refund:

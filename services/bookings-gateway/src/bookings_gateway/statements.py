@@ -97,7 +97,7 @@ DELETE = f"""
 IMAGE_OF_NEW = ", CAST(NULL AS text) AS before, CAST(row_to_json(b.*) AS text) AS after"
 IMAGES = ", (SELECT CAST(row_to_json(was.*) AS text) FROM was) AS before, CAST(row_to_json(b.*) AS text) AS after"
 
-# The row as text, but for the user's id, which is no change of it; in one zone, so that it is the same in every session.
+# The row as text, but for the user's id, which is no change of it; in one zone, so that every session says the same.
 VERSION = f"""
     WITH {{prepare}}
     SELECT md5(CAST(ROW({{kept}}) AS text)) FROM {{table}} b CROSS JOIN prepared WHERE done <> '' AND {BY_ID} {{lock}}

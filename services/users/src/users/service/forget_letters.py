@@ -37,9 +37,7 @@ _NEXT = text(
     ORDER BY id LIMIT :page
     """
 )
-_ERASURES = text(
-    "SELECT digest, user_id, erased_at FROM erased_identity WHERE digest = ANY(CAST(:digests AS bytea[]))"
-)
+_ERASURES = text("SELECT digest, user_id, erased_at FROM erased_identity WHERE digest = ANY(CAST(:digests AS bytea[]))")
 _EMPTY = text(
     """
     UPDATE dead_letter SET body = '{"erased": true}', state = 'discarded',
@@ -80,9 +78,7 @@ async def forget_letters(engine: AsyncEngine, after: int = 0) -> int:
     return after
 
 
-async def _addressed(
-    connection: AsyncConnection, letters: Mapping[int, Mapping[bytes, datetime]]
-) -> list[int]:
+async def _addressed(connection: AsyncConnection, letters: Mapping[int, Mapping[bytes, datetime]]) -> list[int]:
     digests = {digest for booked in letters.values() for digest in booked}
     erasures = (await connection.execute(_ERASURES, {"digests": list(digests)})).all() if digests else []
     by_digest: dict[bytes, list[Erasure]] = {}

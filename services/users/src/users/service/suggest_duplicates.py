@@ -34,9 +34,7 @@ _GATHER = text(
     FROM users WHERE merged_into IS NULL AND erased_at IS NULL
     """
 )
-_FOUND = text(
-    "CREATE TEMPORARY TABLE found (one_id uuid, other_id uuid, reason text, score integer) ON COMMIT DROP"
-)
+_FOUND = text("CREATE TEMPORARY TABLE found (one_id uuid, other_id uuid, reason text, score integer) ON COMMIT DROP")
 # Each user is compared with the three before it in four orders, so the work grows with the number of users, however
 # many share a phone or a surname. One statement an order: each sorts once, and none holds what another needs.
 _FIND = """
