@@ -34,10 +34,11 @@ logs: $(stamp) ## Follow what the services print
 test: $(stamp) ## Run all tests on a PostgreSQL and a RabbitMQ of their own (ARGS="-k name" for some)
 	@$(bin)/pytest $(ARGS)
 
-test-long: $(stamp) ## Hold statistics to many histories and kills, the listing to the old server (minutes; needs Node.js)
-	@HISTORY_EXAMPLES=200 KILL_SEEDS=8 HISTORY_KILLS=50 LEGACY_ROWS=10000 $(bin)/pytest --timeout 1200 \
-		tests/history/test_killed.py tests/stats/test_history.py \
-		tests/stats/test_killed.py tests/bookings_gateway/test_parity_live.py $(ARGS)
+test-long: $(stamp) ## Hold statistics to many histories and kills, the listing to the old server, APIs to their contracts (needs Node.js)
+	@HISTORY_EXAMPLES=200 KILL_SEEDS=8 HISTORY_KILLS=50 LEGACY_ROWS=10000 CONTRACT_EXAMPLES=30 $(bin)/pytest --timeout 1200 \
+		tests/history/test_killed.py tests/stats/test_history.py tests/stats/test_killed.py \
+		tests/bookings_gateway/test_parity_live.py tests/bookings_gateway/test_contract.py \
+		tests/bookings_gateway/test_admin_contract.py tests/users/test_contract.py tests/payments/test_contract.py $(ARGS)
 
 record-legacy: $(stamp) ## Ask the old server's own stack anew what it answers (needs Node.js and npm)
 	@PYTHONPATH=tests $(bin)/python -m support.legacy_recordings

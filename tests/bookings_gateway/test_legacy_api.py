@@ -73,6 +73,23 @@ async def test_a_whole_booking_sent_back_changes_nothing(
     assert after == {**before, "updatedAt": after["updatedAt"]}
 
 
+async def test_a_change_of_a_version_somebody_else_changed_since_is_refused(
+    client: httpx.AsyncClient, gateway_engine: AsyncEngine
+) -> None:
+    path = f"/bookings/{(await created(client))['id']}"
+    seen = (await client.get(path)).headers["ETag"]
+    await execute(gateway_engine, "UPDATE bookings SET user_id = gen_random_uuid()")  # no change of the booking
+    first = await client.put(path, json={"status": "CONFIRMED"}, headers={"If-Match": f'"else", {seen}'})
+    late = await client.put(path, json={"status": "CANCELLED"}, headers={"If-Match": seen})
+
+    assert first.status_code == 200
+    assert (late.status_code, late.json()) == (412, {"error": "The booking has been changed meanwhile"})
+    assert (await client.get(path)).json()["status"] == "CONFIRMED"
+    assert (await client.put(path, json={"status": "PAID"}, headers={"If-Match": "*"})).status_code == 200
+    gone = await client.put(f"/bookings/{NOBODY}", json={"status": "PAID"}, headers={"If-Match": seen})
+    assert gone.status_code == 404
+
+
 async def test_a_deleted_booking_is_gone(client: httpx.AsyncClient) -> None:
     id_ = (await created(client))["id"]
 

@@ -104,6 +104,13 @@ class FakeServices:
         async def decide(user_id: str, decision: str) -> dict[str, Any]:
             return {"users": [user_id]} if decision == "erase" else self._user(user_id)
 
+        @app.get("/internal/users/{user_id}/erase-preview")
+        async def erase_preview(user_id: str) -> dict[str, Any]:
+            return {"users": [user_id], "emails": ["ann@example.com"], "counts": {"notes": 1}}
+
+        @app.post("/internal/duplicates/dismiss", status_code=204)
+        async def dismiss() -> None: ...
+
         @app.get("/internal/duplicates")
         async def duplicates() -> dict[str, Any]:
             return {"items": [{"users": [], "reasons": ["same phone and surname"], "score": 90}], "next": None}

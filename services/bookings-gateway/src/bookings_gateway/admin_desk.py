@@ -43,6 +43,13 @@ AGED: dict[str, Any] = {
         }
     }
 }
+
+
+def repeated(model: type) -> dict[int | str, dict[str, Any]]:
+    """Return what the repetition of a key answers, for an operation's description."""
+    return {200: {"model": model, "description": "Done before with this key"}}
+
+
 _HEARD = text("SELECT source, heard_at FROM heard ORDER BY source")
 
 

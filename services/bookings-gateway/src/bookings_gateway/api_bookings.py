@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
@@ -25,6 +25,10 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": 'The request is refused: `{"error": "…"}`'},
     404: {"description": 'There is no such booking: `{"error": "Booking not found"}`'},
     409: {"description": 'Another has this id or reference already: `{"error": "…"}`'},
+}
+
+_CHANGED: dict[int | str, dict[str, Any]] = {
+    412: {"description": 'It is not the version of `If-Match`: `{"error": "…"}`'}
 }
 
 
@@ -50,6 +54,13 @@ class LegacyRoute(APIRoute):
                 return _error(503, "The database cannot be reached; try again")
 
         return handle_as_legacy
+
+
+def _versions(if_match: str | None) -> frozenset[str] | None:
+    """Return the versions named; ``None`` where any will do."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    return frozenset(each.strip().removeprefix('"').removesuffix('"') for each in if_match.split(","))
 
 
 def _error(status: int, message: str) -> JSONResponse:
@@ -101,8 +112,10 @@ def _add_reading(router: APIRouter, rollout: Rollout) -> None:
 
     @router.get("/{booking_id}", response_class=Response)
     async def get_booking(actor: Who, booking_id: str) -> Response:
-        """Return one booking."""
-        return Response(await rollout.get(actor, booking_id), media_type=_JSON)
+        """Return one booking. `ETag` is what `If-Match` of a change takes."""
+        version = await rollout.bookings.version(booking_id)  # before what it names: never newer than that
+        body = await rollout.get(actor, booking_id)
+        return Response(body, media_type=_JSON, headers={"ETag": f'"{version}"'} if version else {})
 
 
 async def _following(first: bytes, lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -124,14 +137,15 @@ def _add_writing(router: APIRouter, rollout: Rollout) -> None:
         written = await bookings.create(actor, body.given())
         return Response(await rollout.answer(actor, written), status_code=201, media_type=_JSON)
 
-    @router.put("/{booking_id}", response_class=Response)
+    @router.put("/{booking_id}", response_class=Response, responses=_CHANGED)
     async def update_booking(
         actor: Who,
         booking_id: str,
         body: models.change,  # type: ignore[name-defined]
+        if_match: Annotated[str | None, Header(description="The `ETag` the booking was read with")] = None,
     ) -> Response:
-        """Change the given fields of a booking."""
-        written = await bookings.update(actor, booking_id, body.given())
+        """Change the given fields of a booking; with `If-Match`, only if nobody else has changed it since."""
+        written = await bookings.update(actor, booking_id, body.given(), seen=_versions(if_match))
         return Response(await rollout.answer(actor, written), media_type=_JSON)
 
     @router.delete("/{booking_id}")

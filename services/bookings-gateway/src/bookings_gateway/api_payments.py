@@ -12,7 +12,7 @@ from bookings_gateway import customer_records as records
 from bookings_gateway import schemas_admin as shown
 from bookings_gateway import schemas_payments as bodies
 from bookings_gateway.access.actor import Actor, current_actor
-from bookings_gateway.admin_desk import AGED, PREFIX, Desk, Key, Limit, Offset, Order, Search, csv_body
+from bookings_gateway.admin_desk import AGED, PREFIX, Desk, Key, Limit, Offset, Order, Search, csv_body, repeated
 from bookings_gateway.errors import Declined, PartAway, UnusableAmount
 from bookings_gateway.remote import Call, Part
 from shared.money import to_minor
@@ -20,6 +20,7 @@ from shared.problems import documented
 
 Staff = Annotated[Actor, Depends(current_actor)]
 Sort = Literal["createdAt", "paidAt", "amount", "refunded", "status", "method", "currency"]
+_PAYING = documented(400, 404, 409)
 _EXPORTED = (
     *("id", "status", "currency", "amount", "received", "refunded", "disputed", "net", "method", "bookingReference"),
     *("bookingId", "userId", "customerName", "reference", "stripePaymentIntentId", "paidAt", "createdAt"),
@@ -118,23 +119,31 @@ def _add_one(routes: APIRouter, desk: Desk) -> None:
 
 
 def _add_money(routes: APIRouter, desk: Desk) -> None:
-    @routes.post("/manual", status_code=201, responses=documented(400, 404, 409))
-    async def record_payment(body: bodies.ManualPayment, actor: Staff, key: Key) -> bodies.RecordedPayment:
+    @routes.post("/manual", status_code=201, responses={**_PAYING, **repeated(bodies.RecordedPayment)})
+    async def record_payment(
+        body: bodies.ManualPayment, actor: Staff, key: Key, response: Response
+    ) -> bodies.RecordedPayment:
         """Record a payment by cash, bank transfer or invoice."""
         order = {**body.model_dump(mode="json"), "recorded_by": actor.name}
         call = Call(Part.PAYMENTS, "POST", "/payments/manual", body=order, headers={"Idempotency-Key": key})
-        made = await desk.remote.ask(call, bodies.DetailOfPayments)
+        response.status_code, made = await desk.remote.outcome(call, bodies.DetailOfPayments)
         after = {"amount": body.amount, "currency": body.currency}
         await desk.record(actor, action="payment.recorded", entity=f"payment/{made.payment.id}", after=after)
         return bodies.RecordedPayment(id=made.payment.id, timeline=made.timeline)
 
-    @routes.post("/{payment_id}/refund", status_code=201, responses=documented(400, 404, 409))
-    async def refund_payment(payment_id: UUID, body: bodies.RefundOrder, actor: Staff, key: Key) -> bodies.Refund:
+    pending: dict[int | str, dict[str, Any]] = {
+        202: {"model": bodies.Refund, "description": "No answer of Stripe's yet: it is sent again"}
+    }
+
+    @routes.post("/{payment_id}/refund", status_code=201, responses={**_PAYING, **repeated(bodies.Refund), **pending})
+    async def refund_payment(
+        payment_id: UUID, body: bodies.RefundOrder, actor: Staff, key: Key, response: Response
+    ) -> bodies.Refund:
         """Give money back through Stripe. More than what is left is refused with the remaining amount."""
         order: dict[str, Any] = {**body.model_dump(mode="json"), "requested_by": actor.name}
         path, headers = f"/payments/{payment_id}/refunds", {"Idempotency-Key": key}
         call = Call(Part.PAYMENTS, "POST", path, body=order, headers=headers, patient=True)
-        refund = await desk.remote.ask(call, bodies.Refund)
+        response.status_code, refund = await desk.remote.outcome(call, bodies.Refund)
         after = {"amount": refund.amount, "currency": refund.currency, "state": refund.state}
         await desk.record(actor, action="payment.refunded", entity=f"payment/{payment_id}", after=after)
         return refund

@@ -11,7 +11,7 @@ from bookings_gateway import customers
 from bookings_gateway import schemas_records as written
 from bookings_gateway import schemas_users as users
 from bookings_gateway.access.actor import Actor, current_actor
-from bookings_gateway.admin_desk import Cursor, Desk, Limit, OptionalKey
+from bookings_gateway.admin_desk import Cursor, Desk, Limit, OptionalKey, repeated
 from bookings_gateway.errors import PreconditionMissing
 from bookings_gateway.remote import Call, Part, idempotent
 from bookings_gateway.schemas_admin import totals
@@ -32,6 +32,14 @@ def add_fixed(routes: APIRouter, desk: Desk) -> None:
         page = await desk.remote.ask(call, users.DuplicatesOfUsers)
         return users.DuplicatePage(data=page.items, next=page.next)
 
+    @routes.post("/duplicates/dismiss", status_code=204, responses=documented(400, 404))
+    async def dismiss_duplicate(body: users.Dismissal, actor: Staff) -> None:
+        """Keep that two users are two people: they are not suggested again. Repeating it changes nothing."""
+        one, other = sorted(map(str, body.users))
+        order = {"users": [one, other], "by": actor.name}
+        await desk.remote.tell(Call(Part.USERS, "POST", "/duplicates/dismiss", body=order))
+        await desk.record(actor, action="duplicate.dismissed", entity=f"user/{one}", after={"user_id": other})
+
 
 def add_records(routes: APIRouter, desk: Desk) -> None:
     """Add notes, communications and activity."""
@@ -42,11 +50,13 @@ def add_records(routes: APIRouter, desk: Desk) -> None:
         page = await desk.remote.ask(_page(user_id, "notes", limit, cursor), written.NotesOfUsers)
         return written.NotePage(data=page.items, next=page.next)
 
-    @routes.post("/{user_id}/notes", status_code=201, responses=_WRITING)
-    async def add_note(user_id: UUID, body: written.NewNote, actor: Staff, key: OptionalKey = None) -> written.Note:
+    @routes.post("/{user_id}/notes", status_code=201, responses={**_WRITING, **repeated(written.Note)})
+    async def add_note(
+        user_id: UUID, body: written.NewNote, actor: Staff, response: Response, key: OptionalKey = None
+    ) -> written.Note:
         """Add a note."""
         call = _write(user_id, "notes", {**body.model_dump(mode="json"), "author": actor.name}, key)
-        note = await desk.remote.ask(call, written.Note)
+        response.status_code, note = await desk.remote.outcome(call, written.Note)
         after = {"kind": note.kind, "internal": note.internal}
         await desk.record(actor, action="note.added", entity=f"user/{user_id}", after=after)
         return note
@@ -57,13 +67,15 @@ def add_records(routes: APIRouter, desk: Desk) -> None:
         page = await desk.remote.ask(_page(user_id, "communications", limit, cursor), written.CommunicationsOfUsers)
         return written.CommunicationPage(data=page.items, next=page.next)
 
-    @routes.post("/{user_id}/communications", status_code=201, responses=_WRITING)
+    @routes.post(
+        "/{user_id}/communications", status_code=201, responses={**_WRITING, **repeated(written.Communication)}
+    )
     async def add_communication(
-        user_id: UUID, body: written.NewCommunication, actor: Staff, key: OptionalKey = None
+        user_id: UUID, body: written.NewCommunication, actor: Staff, response: Response, key: OptionalKey = None
     ) -> written.Communication:
         """Note down what was said or written."""
         call = _write(user_id, "communications", {**body.model_dump(mode="json"), "author": actor.name}, key)
-        added = await desk.remote.ask(call, written.Communication)
+        response.status_code, added = await desk.remote.outcome(call, written.Communication)
         after = {"channel": added.channel, "direction": added.direction}
         await desk.record(actor, action="communication.added", entity=f"user/{user_id}", after=after)
         return added
@@ -119,6 +131,11 @@ def add_changes(routes: APIRouter, desk: Desk) -> None:
         """Take a merge back: everything is as if it had never been."""
         call = _decision("unmerge", user_id, actor, body)
         return await _decided(desk, actor, call, await desk.remote.ask(call, users.ChangedUser))
+
+    @routes.get("/{user_id}/erase-preview", responses=documented(404))
+    async def preview_erase(user_id: UUID) -> users.ErasePreview:
+        """Return whom and how much an erasure would take. Changes nothing."""
+        return await desk.remote.ask(Call(Part.USERS, "GET", f"/users/{user_id}/erase-preview"), users.ErasePreview)
 
     @routes.post("/{user_id}/erase", responses=_WRITING)
     async def erase_user(user_id: UUID, body: users.EraseOrder, actor: Staff) -> users.Erased:

@@ -45,6 +45,15 @@ class BookingTaken(LegacyError):
         super().__init__("A booking with this id or reference exists already")
 
 
+class BookingChanged(LegacyError):
+    """The booking is not the version the client has seen (``If-Match``)."""
+
+    status = 412
+
+    def __init__(self) -> None:
+        super().__init__("The booking has been changed meanwhile")
+
+
 class UnknownColumns(LegacyError):
     """The body names fields that are no columns of the legacy table."""
 

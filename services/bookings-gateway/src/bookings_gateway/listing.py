@@ -18,6 +18,7 @@ from bookings_gateway.statements import (
     IMAGES,
     INSERT,
     LISTING,
+    LOCK,
     MATCHES,
     OBJECT_IN_JSONB,
     OBJECT_IN_TEXT,
@@ -32,6 +33,7 @@ from bookings_gateway.statements import (
     USER,
     USERS_OF_ALL,
     USERS_OF_EACH,
+    VERSION,
 )
 from bookings_gateway.wire import json_object, json_text, stored, wire
 from shared.money import exponent
@@ -79,6 +81,8 @@ class Queries:
         self._zone = zone
         self._names = {**table.names, "fields": _fields(table, currency=currency, zone=zone)}
         self._names["contact_object"] = f"SELECT {_contact_object(table)} AS contact"
+        kept = (name for name in table.columns if name != table.layout.user_id)
+        self._names["kept"] = ", ".join(f"b.{quoted(name)}" for name in kept)
         self._names["searched"] = _searched(table)
         exported = _exported(table, zone=zone)
         self.export_columns = {name: name == table.layout.final_amount for name in exported}
@@ -105,6 +109,10 @@ class Queries:
     def booking(self) -> TextClause:
         """The one booking ``:id``."""
         return self._make(LISTING, rows="{table}", **_OF_EACH, condition=BY_ID)
+
+    def version(self, *, lock: bool) -> TextClause:
+        """Name the version of the booking ``:id``; with ``lock`` nobody changes it until the transaction ends."""
+        return self._make(VERSION, lock=LOCK if lock else "")
 
     def insert(self, columns: Iterable[str]) -> TextClause:
         """Insert what ``:body`` says of these columns; answers ``body`` and the row ``before`` (null) and ``after``."""

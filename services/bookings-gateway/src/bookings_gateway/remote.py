@@ -76,17 +76,29 @@ class Remote:
 
     async def ask(self, call: Call, model: type[Answer]) -> Answer:
         """Return what the service answers; raises :class:`Declined` or :class:`PartAway`."""
+        return (await self.outcome(call, model))[1]
+
+    async def outcome(self, call: Call, model: type[Answer]) -> tuple[int, Answer]:
+        """Return likewise, after the status: 201 is new, 200 a repetition, 202 not settled yet."""
+        response = await self._accepted(call)
+        try:
+            return response.status_code, model.model_validate_json(response.content)
+        except ValidationError as error:
+            log.warning("part_not_understood", part=call.part, path=call.path, errors=error.error_count())
+            raise PartAway(call.part) from None
+
+    async def tell(self, call: Call) -> None:
+        """Have something done that has no answer; raises likewise."""
+        await self._accepted(call)
+
+    async def _accepted(self, call: Call) -> httpx.Response:
         response = await self._send(call)
         if response.status_code in _PASSED_ON:
             raise _declined(call, response)
         if not response.is_success:
             log.warning("part_refused", part=call.part, path=call.path, status=response.status_code)
             raise PartAway(call.part)
-        try:
-            return model.model_validate_json(response.content)
-        except ValidationError as error:
-            log.warning("part_not_understood", part=call.part, path=call.path, errors=error.error_count())
-            raise PartAway(call.part) from None
+        return response
 
     async def _send(self, call: Call) -> httpx.Response:
         query = {name: value for name, value in (call.query or {}).items() if value is not None}

@@ -140,10 +140,26 @@ class MergePreview(PreviewOfUsers):
     totals: list[Totals]
 
 
+class ErasePreview(Shown):
+    """Whom an erasure would take, everybody who counts as the same person, and how much with them."""
+
+    users: list[UUID]
+    emails: list[str]
+    counts: dict[str, int]
+
+
 class Erased(Shown):
     """Who was erased: everybody who counted as the same person."""
 
     users: list[UUID]
+
+
+class Dismissal(Given):
+    """Two users who are two people."""
+
+    model_config = examples({"users": ["00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"]})
+
+    users: Annotated[set[UUID], Field(min_length=2, max_length=2)]
 
 
 class DuplicateUser(Shown):

@@ -5,7 +5,7 @@ trigger's business.
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.access.actor import Actor
 from bookings_gateway.booking_audit import record
-from bookings_gateway.errors import BookingNotFound, BookingTaken, LegacyError, UnknownColumns
+from bookings_gateway.errors import BookingChanged, BookingNotFound, BookingTaken, LegacyError, UnknownColumns
 from bookings_gateway.export import csv_lines
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache
 from bookings_gateway.listing import Filter, Queries
@@ -108,6 +108,12 @@ class Bookings:
             raise BookingNotFound
         return body
 
+    async def version(self, id_: str) -> str | None:
+        """Name the version a booking has now; ``None`` where there is none."""
+        async with self._reading.connect() as connection:
+            table, queries = await self.prepared(connection)
+            return await self._version(connection, queries.version(lock=False), id_) if table.can_be_id(id_) else None
+
     async def create(self, actor: Actor, fields: Mapping[str, Any]) -> bytes:
         """Insert a booking and return it as a JSON object; raises a :class:`LegacyError`."""
         async with self.engine.begin() as connection:
@@ -118,13 +124,20 @@ class Bookings:
         self._changed.set()
         return bytes(written.body)
 
-    async def update(self, actor: Actor, id_: str, fields: Mapping[str, Any]) -> bytes:
-        """Change the given fields and return the booking as a JSON object; raises a :class:`LegacyError`."""
+    async def update(
+        self, actor: Actor, id_: str, fields: Mapping[str, Any], *, seen: Collection[str] | None = None
+    ) -> bytes:
+        """Change the given fields and return the booking as a JSON object; raises a :class:`LegacyError`.
+
+        ``seen`` names versions: any other is not changed (:class:`BookingChanged`).
+        """
         async with self.engine.begin() as connection:
             table, queries = await self.prepared(connection)
             _require_id(table, id_)
             if str(fields.get(table.layout.id, id_)).lower() != id_.lower():
                 raise LegacyError("The id of a booking cannot be changed")
+            if seen is not None:
+                await self._require(connection, queries, id_, seen)
             values = _columns_of(table, fields) | _present({table.layout.updated_at: _now()})
             values.pop(table.layout.id, None)
             written = await self._write(connection, queries.update(values), values, id_)
@@ -147,6 +160,21 @@ class Bookings:
         if self._queries is None or self._queries[0] is not table:
             self._queries = table, Queries(table, currency=self._currency, zone=self._zone)
         return self._queries
+
+    async def _require(self, connection: AsyncConnection, queries: Queries, id_: str, seen: Collection[str]) -> None:
+        try:
+            version = await self._version(connection, queries.version(lock=True), id_)
+        except DBAPIError as error:
+            raise _refusal(error) from error
+        if version is None:
+            raise BookingNotFound
+        if version not in seen:
+            raise BookingChanged
+
+    async def _version(self, connection: AsyncConnection, reading: TextClause, id_: str) -> str | None:
+        parameters = {"traceparent": child_traceparent(None), "zone": self._zone, "id": id_}
+        version: str | None = (await connection.execute(reading, parameters)).scalar_one_or_none()
+        return version
 
     async def _write(
         self, connection: AsyncConnection, writing: TextClause, values: Mapping[str, Any], id_: str | None = None

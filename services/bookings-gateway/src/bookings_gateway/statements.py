@@ -108,5 +108,12 @@ DELETE = f"""
 IMAGE_OF_NEW = ", CAST(NULL AS text) AS before, CAST(row_to_json(b.*) AS text) AS after"
 IMAGES = ", (SELECT CAST(row_to_json(was.*) AS text) FROM was) AS before, CAST(row_to_json(b.*) AS text) AS after"
 
+# The row as text, but for the user's id, which is no change of it; in one zone, so that every session says the same.
+VERSION = f"""
+    WITH {{prepare}}
+    SELECT md5(CAST(ROW({{kept}}) AS text)) FROM {{table}} b CROSS JOIN prepared WHERE done <> '' AND {BY_ID} {{lock}}
+"""
+LOCK = "FOR NO KEY UPDATE OF b"
+
 STATUS_IS = "lower(CAST(b.{status} AS text)) = lower(CAST(:status AS text))"
 MATCHES = "concat_ws(' ', {searched}) ILIKE :search"

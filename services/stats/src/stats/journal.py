@@ -59,7 +59,7 @@ KEPT: dict[str, Callable[[Event, Any], Columns]] = {
     **dict.fromkeys(("booking.created", "booking.updated", "booking.deleted"), _booking),
     **dict.fromkeys(("payment.pending", "payment.succeeded", "payment.failed", "payment.canceled"), _payment),
     **dict.fromkeys(("payment.refunded", "payment.disputed"), _payment),
-    **dict.fromkeys(("user.registered", "user.updated"), _user),
+    **dict.fromkeys(("user.registered", "user.updated", "user.erased"), _user),
     **dict.fromkeys(("user.merged", "user.unmerged"), _merge),
     "user.booking_linked": _link,
 }

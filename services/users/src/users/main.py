@@ -9,6 +9,7 @@ from shared.web import create_app as create_web_app
 from users import api_history
 from users.api import Desk, router
 from users.handlers import BookingsHandler
+from users.service.forget_letters import look_for_letters
 from users.service.suggest_duplicates import look_for_duplicates
 from users.settings import Settings
 
@@ -27,16 +28,16 @@ PUBLISHES = (
 def create_service(settings: Settings) -> Service:
     """Return the service's moving parts, not yet running."""
     every = timedelta(minutes=settings.duplicates_every_minutes)
-    background: dict[str, Background] = {
-        "look-for-duplicates": lambda service: look_for_duplicates(service.engine, every),
-    }
+    background: dict[str, Background] = {"forget-letters": lambda service: look_for_letters(service.engine)}
+    if every:
+        background["look-for-duplicates"] = lambda service: look_for_duplicates(service.engine, every)
     return Service(
         settings,
         name=NAME,
         bindings=BINDINGS,
         publishes=PUBLISHES,
         handler=lambda service: BookingsHandler(service.source, phone_region=settings.phone_region),
-        background=background if every else {},
+        background=background,
     )
 
 

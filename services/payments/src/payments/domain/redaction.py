@@ -1,5 +1,6 @@
 """What is left of a delivery once the person it tells of was erased: money, ids, states and times."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from payments.domain.reading import BOOKING_KEYS
@@ -17,6 +18,9 @@ _STAY = frozenset(
     }
 )
 _DEEPEST = 50
+# What an object may be about beside itself, by its id in full or by the object.
+_ABOUT = ("customer", "payment_intent", "charge", "latest_charge")
+_LONGEST_ID = 200
 
 
 def redacted(value: Any, *, name: str = "", depth: int = 0) -> Any:  # noqa: ANN401 - JSON
@@ -31,3 +35,26 @@ def redacted(value: Any, *, name: str = "", depth: int = 0) -> Any:  # noqa: ANN
     if isinstance(value, list):
         return [redacted(item, name=name, depth=depth + 1) for item in value]
     return None if isinstance(value, str) and name not in _STAY else value
+
+
+def mentioned(envelope: Mapping[str, Any]) -> list[str]:
+    """Return the ids of what an event is about: its object, and whose or what payment's that says it is."""
+    item = _object(envelope)
+    return sorted({id_ for each in (item, *(item.get(name) for name in _ABOUT)) if (id_ := _id(each))})
+
+
+def customer_of(envelope: Mapping[str, Any]) -> str | None:
+    """Return Stripe's id of the customer an event's object names."""
+    return _id(_object(envelope).get("customer"))
+
+
+def _object(envelope: Mapping[str, Any]) -> Mapping[str, Any]:
+    data = envelope.get("data")
+    item = data.get("object") if isinstance(data, Mapping) else None
+    return item if isinstance(item, Mapping) else {}
+
+
+def _id(value: object) -> str | None:
+    """An id that the database takes, of an object or by itself."""
+    id_ = value.get("id") if isinstance(value, Mapping) else value
+    return id_ if isinstance(id_, str) and 0 < len(id_) <= _LONGEST_ID and id_.isascii() and id_.isprintable() else None

@@ -9,9 +9,9 @@ import json
 
 import structlog
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments.domain.redaction import redacted
+from payments.domain.redaction import customer_of, redacted
 from shared.database import is_transient
 
 log = structlog.get_logger(__name__)
@@ -19,16 +19,24 @@ log = structlog.get_logger(__name__)
 _PAGE = 100
 _LOOK_EVERY = 10.0
 
+# What was applied to their payments, and what was not but is about these or about them (ignored, quarantined, failed).
 _DUE = text(
     """
-    SELECT d.id, d.body
-    FROM erased_payment p
-    JOIN stripe_object o ON o.payment_id = p.id
-    JOIN stripe_event e ON e.object_id = o.id
-    JOIN stripe_delivery d ON d.event_id = e.id
+    WITH erased_object AS (SELECT o.id FROM erased_payment p JOIN stripe_object o ON o.payment_id = p.id),
+    named AS (SELECT id FROM erased_object UNION SELECT id FROM erased_customer),
+    told AS (
+        SELECT e.id FROM erased_object o JOIN stripe_event e ON e.object_id = o.id
+        UNION
+        SELECT e.id FROM named n JOIN stripe_event e ON e.mentions IS NOT NULL AND e.mentions @> ARRAY[n.id]
+    )
+    SELECT d.id, d.body, e.mentions IS NULL AS applied
+    FROM told JOIN stripe_event e USING (id) JOIN stripe_delivery d ON d.event_id = e.id
     WHERE d.redacted_at IS NULL
     ORDER BY d.id LIMIT :page
     """
+)
+_CUSTOMERS = text(
+    "INSERT INTO erased_customer SELECT unnest(CAST(:ids AS text[])) AS id ORDER BY id ON CONFLICT DO NOTHING"
 )
 # sha256 on the right is that of the body before.
 _REDACT = text(
@@ -48,8 +56,8 @@ _FORGET = [
     ),
     text(
         """
-        UPDATE manual_payment SET cancel_reason = NULL FROM erased_payment p
-        WHERE manual_payment.id = p.id AND cancel_reason IS NOT NULL
+        UPDATE manual_payment SET cancel_reason = NULL, reference = NULL FROM erased_payment p
+        WHERE manual_payment.id = p.id AND (cancel_reason IS NOT NULL OR reference IS NOT NULL)
         """
     ),
     text(
@@ -63,6 +71,15 @@ _FORGET = [
         """
         UPDATE booking_hint SET email = NULL FROM erased_user JOIN booking_link l USING (user_id)
         WHERE booking_hint.booking_id = l.booking_id AND email IS NOT NULL
+        """
+    ),
+    text(
+        """
+        UPDATE dead_letter d SET body = '', state = 'discarded',
+            decided_at = coalesce(decided_at, now()), decided_by = coalesce(decided_by, 'erase')
+        WHERE body <> '' AND (
+            EXISTS (SELECT FROM erased_user e WHERE e.user_id = d.subject)
+            OR EXISTS (SELECT FROM erased_user JOIN booking_link l USING (user_id) WHERE l.booking_id = d.subject))
         """
     ),
 ]
@@ -96,14 +113,10 @@ async def redact(engine: AsyncEngine) -> int:
 async def _redact_page(engine: AsyncEngine) -> int:
     async with engine.begin() as connection:
         due = (await connection.execute(_DUE, {"page": _PAGE})).all()
-        await _write(connection, {row.id: _without_person(row.body) for row in due})
+        if due:
+            told = {row.id: json.loads(row.body) for row in due}
+            customers = {customer_of(told[row.id]) for row in due if row.applied} - {None}
+            await connection.execute(_CUSTOMERS, {"ids": list(customers)})
+            bodies = [json.dumps(redacted(each), separators=(",", ":")).encode() for each in told.values()]
+            await connection.execute(_REDACT, {"ids": list(told), "bodies": bodies})
     return len(due)
-
-
-async def _write(connection: AsyncConnection, bodies: dict[int, bytes]) -> None:
-    if bodies:
-        await connection.execute(_REDACT, {"ids": list(bodies), "bodies": list(bodies.values())})
-
-
-def _without_person(body: bytes) -> bytes:
-    return json.dumps(redacted(json.loads(body)), separators=(",", ":")).encode()

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from payments.domain import fields
+from payments.domain.redaction import mentioned
 from payments.errors import UnreadableEvent
 from payments.service.bodies import parse
 from payments.service.shown import Shown, shown_in
@@ -103,6 +104,7 @@ class Examined:
             "livemode": self.envelope.get("livemode") is True,
             "account": _text(self.envelope.get("account")),
             "object_id": self.shown[0].version.object.id if self.shown else None,
+            "mentions": None if self.shown else mentioned(self.envelope),
         }
 
 

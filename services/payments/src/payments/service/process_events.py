@@ -53,10 +53,11 @@ _DECIDE = text(
     UPDATE stripe_event SET
         state = r.state, error = r.error, attempts = r.attempts, decided_at = now(),
         next_attempt_at = now() + make_interval(secs => r.pause), created = r.created,
-        api_version = r.api_version, livemode = r.livemode, account = r.account, object_id = r.object_id
+        api_version = r.api_version, livemode = r.livemode, account = r.account, object_id = r.object_id,
+        mentions = r.mentions
     FROM json_to_recordset(CAST(:rows AS json)) AS r (
         id text, state text, error text, attempts integer, pause double precision, created timestamptz,
-        api_version text, livemode boolean, account text, object_id text
+        api_version text, livemode boolean, account text, object_id text, mentions text[]
     )
     WHERE stripe_event.id = r.id
     """

@@ -34,7 +34,7 @@ CREATE TABLE journal (
                      WHEN greatest(amount, received, refunded, disputed) >= 1e20 THEN 'an amount out of range' END
             WHEN type = 'user.booking_linked' THEN
                 CASE WHEN booking_id IS NULL OR user_id IS NULL THEN 'a link without booking or user' END
-            WHEN type IN ('user.registered', 'user.updated', 'user.merged', 'user.unmerged') THEN
+            WHEN type IN ('user.registered', 'user.updated', 'user.erased', 'user.merged', 'user.unmerged') THEN
                 CASE WHEN user_id IS NULL THEN 'a user without an id' END
             ELSE 'an unknown type'
         END

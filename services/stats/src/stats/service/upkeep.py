@@ -1,4 +1,6 @@
-"""What the running service looks after by itself: announcements left over from a switch, partitions of the journal."""
+"""What the running service looks after by itself: announcements left over from a switch, partitions of the journal,
+and dead letters of people who were erased.
+"""
 
 import asyncio
 
@@ -9,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.database import is_transient
 from shared.service import Service
 from stats.service.announce import announce_changes
+from stats.service.forget_letters import forget_letters
 
 _ROUND_SECONDS = 5.0
 _MONTHS_AHEAD = 2
@@ -23,6 +26,7 @@ async def look_after(service: Service) -> None:
             await extend_journal(service.engine)
             if await announce_changes(service.engine, service.source):
                 service.committed.set()
+            await forget_letters(service.engine)
         except (OSError, sqlalchemy.exc.SQLAlchemyError) as error:
             if not is_transient(error):
                 raise

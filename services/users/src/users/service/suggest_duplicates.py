@@ -10,7 +10,7 @@ from uuid import UUID
 
 import sqlalchemy.exc
 import structlog
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database import describe, is_transient
@@ -22,60 +22,66 @@ log = structlog.get_logger(__name__)
 
 _TRY_TURN = text("SELECT pg_try_advisory_xact_lock(7301955022), set_config('work_mem', '128MB', true)")
 _CLEAR = text("DELETE FROM duplicate_suggestion")
+# What is compared of users who count as themselves; read once for all kinds.
+_GATHER = text(
+    """
+    CREATE TEMPORARY TABLE person ON COMMIT DROP AS
+    SELECT id, email, phone_key, left(lower(last_name), 100) AS surname, left(lower(first_name), 1) AS initial,
+           CASE WHEN split_part(email, '@', 2) IN ('gmail.com', 'googlemail.com')
+                THEN replace(split_part(split_part(email, '@', 1), '+', 1), '.', '') || '@gmail.com'
+                ELSE split_part(split_part(email, '@', 1), '+', 1) || '@' || split_part(email, '@', 2)
+           END AS mailbox
+    FROM users WHERE merged_into IS NULL AND erased_at IS NULL
+    """
+)
+_FOUND = text("CREATE TEMPORARY TABLE found (one_id uuid, other_id uuid, reason text, score integer) ON COMMIT DROP")
 # Each user is compared with the three before it in four orders, so the work grows with the number of users, however
-# many share a phone or a surname:
-#   by phone, then surname      -> same phone, surname equal up to one letter
-#   by address without its tag and, at Gmail, its dots   -> the same mailbox
-#   by surname, then address, forwards and backwards     -> addresses two letters apart, wherever these are;
-#       addresses that differ by digits alone are how providers tell namesakes apart
-_FIND = text(
+# many share a phone or a surname. One statement an order: each sorts once, and none holds what another needs.
+_FIND = """
+    INSERT INTO found
+    SELECT least(id, near_id), greatest(id, near_id), '{reason}', {score}
+    FROM (
+        SELECT id, {value} AS value, ARRAY[lag(id, 1) OVER w, lag(id, 2) OVER w, lag(id, 3) OVER w] AS ids,
+               ARRAY[lag({value}, 1) OVER w, lag({value}, 2) OVER w, lag({value}, 3) OVER w] AS values
+        FROM person WHERE {among}
+        WINDOW w AS (PARTITION BY {alike} ORDER BY {order})
+    ) p, unnest(ids, values) AS near (near_id, near_value)
+    WHERE near_id IS NOT NULL AND {close}
+"""
+
+
+def _find(reason: str, score: int, **parts: str) -> TextClause:
+    return text(_FIND.format(reason=reason, score=score, **parts))
+
+
+_SIMILAR = {
+    "value": "email",
+    "among": "surname <> '' AND length(email) <= 250",
+    "alike": "surname, initial",
+    # two letters apart, wherever these are; digits alone are how providers tell namesakes apart
+    "close": "levenshtein_less_equal(value, near_value, 2) <= 2 "
+    "AND translate(value, '0123456789', '') <> translate(near_value, '0123456789', '')",
+}
+_KINDS = (
+    _find(
+        "same phone and surname",
+        40,
+        value="surname",
+        among="phone_key IS NOT NULL AND surname <> ''",
+        alike="phone_key",
+        order="surname, id",
+        close="levenshtein_less_equal(value, near_value, 1) <= 1",
+    ),
+    # the address without its tag and, at Gmail, its dots
+    _find("same mailbox", 50, value="mailbox", among="email IS NOT NULL", alike="mailbox", order="id", close="true"),
+    _find("similar address", 30, order="email", **_SIMILAR),
+    _find("similar address", 30, order="reverse(email)", **_SIMILAR),
+)
+_KEEP = text(
     """
     INSERT INTO duplicate_suggestion (one_id, other_id, reasons, score)
-    WITH person AS MATERIALIZED (
-        SELECT id, email, phone_key, left(lower(last_name), 100) AS surname, left(lower(first_name), 1) AS initial,
-               CASE WHEN split_part(email, '@', 2) IN ('gmail.com', 'googlemail.com')
-                    THEN replace(split_part(split_part(email, '@', 1), '+', 1), '.', '') || '@gmail.com'
-                    ELSE split_part(split_part(email, '@', 1), '+', 1) || '@' || split_part(email, '@', 2)
-               END AS mailbox
-        FROM users WHERE merged_into IS NULL AND erased_at IS NULL
-    ), by_phone AS (
-        SELECT id, surname, near.* FROM (
-            SELECT id, surname, ARRAY[lag(id, 1) OVER w, lag(id, 2) OVER w, lag(id, 3) OVER w] AS ids,
-                   ARRAY[lag(surname, 1) OVER w, lag(surname, 2) OVER w, lag(surname, 3) OVER w] AS surnames
-            FROM person WHERE phone_key IS NOT NULL AND surname <> ''
-            WINDOW w AS (PARTITION BY phone_key ORDER BY surname, id)
-        ) p, unnest(ids, surnames) AS near (near_id, near_surname)
-        WHERE near_id IS NOT NULL AND levenshtein_less_equal(surname, near_surname, 1) <= 1
-    ), by_mailbox AS (
-        SELECT id, near_id FROM (
-            SELECT id, ARRAY[lag(id, 1) OVER w, lag(id, 2) OVER w, lag(id, 3) OVER w] AS ids
-            FROM person WHERE email IS NOT NULL
-            WINDOW w AS (PARTITION BY mailbox ORDER BY id)
-        ) p, unnest(ids) AS near (near_id)
-        WHERE near_id IS NOT NULL
-    ), by_address AS (
-        SELECT id, email, near.* FROM (
-            SELECT id, email, ARRAY[lag(id, 1) OVER w, lag(id, 2) OVER w, lag(id, 3) OVER w] AS ids,
-                   ARRAY[lag(email, 1) OVER w, lag(email, 2) OVER w, lag(email, 3) OVER w] AS emails
-            FROM person WHERE surname <> '' AND length(email) <= 250
-            WINDOW w AS (PARTITION BY surname, initial ORDER BY email)
-            UNION ALL
-            SELECT id, email, ARRAY[lag(id, 1) OVER w, lag(id, 2) OVER w, lag(id, 3) OVER w],
-                   ARRAY[lag(email, 1) OVER w, lag(email, 2) OVER w, lag(email, 3) OVER w]
-            FROM person WHERE surname <> '' AND length(email) <= 250
-            WINDOW w AS (PARTITION BY surname, initial ORDER BY reverse(email))
-        ) p, unnest(ids, emails) AS near (near_id, near_email)
-        WHERE near_id IS NOT NULL AND levenshtein_less_equal(email, near_email, 2) <= 2
-          AND translate(email, '0123456789', '') <> translate(near_email, '0123456789', '')
-    ), found AS (
-        SELECT id, near_id, 'same phone and surname' AS reason, 40 AS score FROM by_phone
-        UNION SELECT id, near_id, 'same mailbox', 50 FROM by_mailbox
-        UNION SELECT id, near_id, 'similar address', 30 FROM by_address
-    ), pair AS (
-        SELECT DISTINCT least(id, near_id) AS one_id, greatest(id, near_id) AS other_id, reason, score FROM found
-    )
     SELECT one_id, other_id, array_agg(reason ORDER BY score DESC), sum(score)
-    FROM pair
+    FROM (SELECT DISTINCT one_id, other_id, reason, score FROM found) pair
     WHERE NOT EXISTS (SELECT FROM duplicate_dismissal d
                       WHERE d.one_id = pair.one_id AND d.other_id = pair.other_id)
     GROUP BY one_id, other_id
@@ -107,8 +113,8 @@ async def find_duplicates(engine: AsyncEngine) -> int | None:
     async with engine.begin() as connection:
         if not (await connection.execute(_TRY_TURN)).scalar_one():
             return None
-        await connection.execute(_CLEAR)
-        await connection.execute(_FIND)
+        for statement in (_GATHER, _FOUND, *_KINDS, _CLEAR, _KEEP):
+            await connection.execute(statement)
         count: int = (await connection.execute(_COUNT)).scalar_one()
     return count
 

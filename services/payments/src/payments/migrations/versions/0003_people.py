@@ -33,6 +33,11 @@ STATEMENTS = [
     SELECT user_id FROM erased
     """,
     "CREATE VIEW erased_payment AS SELECT p.id FROM erased_user JOIN payment p USING (user_id)",
+    # mentions: what an event that was not applied is about, by the ids in it; null of one that was.
+    "ALTER TABLE stripe_event ADD COLUMN mentions text[]",
+    "CREATE INDEX stripe_event_mentions ON stripe_event USING gin (mentions) WHERE mentions IS NOT NULL",
+    # erased_customer: Stripe's names for erased people, learned from the deliveries of theirs that were redacted.
+    "CREATE TABLE erased_customer (id text PRIMARY KEY)",
     # A redacted delivery says so, and keeps the hash of what was received; sha256 is that of the body as it is.
     """
     ALTER TABLE stripe_delivery

@@ -1,0 +1,112 @@
+"""Take erased people out of dead letters that came after the erasure: an event may be on its way for hours.
+
+Those that were there before are the erasure's own business (erase_user.py).
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+
+import sqlalchemy.exc
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from shared.contracts import BookingSnapshot, read
+from shared.database import describe, is_transient
+from shared.errors import PermanentError
+from shared.events import Event, decode
+from users.domain import Erasure, erased_owner, identity_digest, normalise_email
+
+log = structlog.get_logger(__name__)
+
+_ROUND_SECONDS = 5.0
+_PAGE = 500
+
+_OF_LINKED = text(
+    """
+    SELECT d.id FROM dead_letter d
+    JOIN booking_link l ON l.booking_id = d.subject
+    JOIN users u ON u.id = l.user_id AND u.erased_at IS NOT NULL
+    WHERE d.body <> '{"erased": true}'
+    """
+)
+_NEXT = text(
+    """
+    SELECT id, body, content_type FROM dead_letter WHERE id > :after AND body <> '{"erased": true}'
+    ORDER BY id LIMIT :page
+    """
+)
+_ERASURES = text("SELECT digest, user_id, erased_at FROM erased_identity WHERE digest = ANY(CAST(:digests AS bytea[]))")
+_EMPTY = text(
+    """
+    UPDATE dead_letter SET body = '{"erased": true}', state = 'discarded',
+        decided_at = coalesce(decided_at, now()), decided_by = coalesce(decided_by, 'erase')
+    WHERE id = ANY(CAST(:ids AS bigint[]))
+    """
+)
+
+
+async def look_for_letters(engine: AsyncEngine) -> None:
+    """Look again and again, until cancelled; a database that is away is only waited for."""
+    after = 0
+    while True:
+        try:
+            after = await forget_letters(engine, after)
+        except (OSError, sqlalchemy.exc.SQLAlchemyError) as error:
+            if not is_transient(error):
+                raise
+            log.warning("letters_not_looked_for", error=describe(error))
+        await asyncio.sleep(_ROUND_SECONDS)
+
+
+async def forget_letters(engine: AsyncEngine, after: int = 0) -> int:
+    """Empty and discard letters about erased people and commit; return the newest id that was looked at.
+
+    Letters about bookings that are an erased person's are found whenever they came, those with an address of theirs
+    after the id ``after``.
+    """
+    async with engine.begin() as connection:
+        theirs = list((await connection.execute(_OF_LINKED)).scalars())
+        page = (await connection.execute(_NEXT, {"after": after, "page": _PAGE})).all()
+        while page:
+            theirs += await _addressed(connection, {row.id: _booked(row.body, row.content_type) for row in page})
+            after = page[-1].id
+            page = (await connection.execute(_NEXT, {"after": after, "page": _PAGE})).all()
+        if theirs:
+            await connection.execute(_EMPTY, {"ids": theirs})
+    return after
+
+
+async def _addressed(connection: AsyncConnection, letters: Mapping[int, Mapping[bytes, datetime]]) -> list[int]:
+    digests = {digest for booked in letters.values() for digest in booked}
+    erasures = (await connection.execute(_ERASURES, {"digests": list(digests)})).all() if digests else []
+    by_digest: dict[bytes, list[Erasure]] = {}
+    for row in erasures:
+        by_digest.setdefault(row.digest, []).append(Erasure(row.user_id, row.erased_at))
+    return [
+        id_
+        for id_, booked in letters.items()
+        if any(erased_owner(at, by_digest.get(digest, ())) for digest, at in booked.items())
+    ]
+
+
+def _booked(body: bytes, content_type: str | None) -> dict[bytes, datetime]:
+    """Return the addresses in a letter, as digests, with when they booked."""
+    found = {}
+    for event in decode(body, content_type):
+        if isinstance(event, Event) and (booking := _booking(event)) and (email := _email(booking)):
+            found[identity_digest(email)] = booking.created_at or event.time
+    return found
+
+
+def _booking(event: Event) -> BookingSnapshot | None:
+    try:
+        told = read(event)
+    except PermanentError:
+        return None
+    return told if isinstance(told, BookingSnapshot) else None
+
+
+def _email(booking: BookingSnapshot) -> str | None:
+    return normalise_email(booking.contact.email)
