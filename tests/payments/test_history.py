@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from payments.service.match_by_hand import match_by_hand
 from shared.events import Event
 from support import stripe_payloads as stripe
-from support.events import booking
+from support.events import booking, linked
 from support.payments import Payments
 
 EVIDENCE = {
@@ -21,9 +22,9 @@ EVIDENCE = {
 }
 
 
-def imported(sequence: int = 1, **said: Any) -> Event:
+def imported(sequence: int = 1, *, payment_reference: str | None = "pi_1", **said: Any) -> Event:
     recorded = {**EVIDENCE, **said} if said.get("evidence", "x") is not None else None
-    event = booking("b1", sequence, imported=True, payment_reference="pi_1", recorded_payment=recorded)
+    event = booking("b1", sequence, imported=True, payment_reference=payment_reference, recorded_payment=recorded)
     return event.model_copy(update={"type": "booking.created", "dataschema": "urn:bookings:event:booking.created:v1"})
 
 
@@ -98,3 +99,43 @@ async def test_taken_back_a_payment_stripe_knows_stands(payments: Payments) -> N
 
     payment = await payments.payment()
     assert (payment["status"], payment["received"]) == ("succeeded", 7000)
+
+
+UNNAMED = stripe.event(
+    "payment_intent.succeeded",
+    stripe.payment_intent("pi_1", amount=7000, amount_received=7000, metadata={"bookingId": "b2"}),
+)
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+async def test_taken_back_leaves_the_booking_stripe_names_in_any_order(
+    payments: Payments, order: tuple[int, ...]
+) -> None:
+    await payments.learn(booking("b2"), linked("b2", "u2"))
+    for what in order:
+        await (payments.take(UNNAMED) if what == 0 else payments.learn(imported() if what == 1 else taken_back()))
+
+    payment = await payments.payment()
+    assert (payment["status"], payment["booking_id"], payment["user_id"]) == ("succeeded", "b2", "u2")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_booking_the_evidence_names_is_known_to_either_path(payments: Payments, order: tuple[int, ...]) -> None:
+    await payments.learn(linked("b1", "u1"))
+    for who in order:
+        await (payments.take(INTENT) if who else payments.learn(imported(payment_reference=None)))
+
+    payment = await payments.payment()
+    assert (payment["booking_id"], payment["user_id"]) == ("b1", "u1")
+
+
+async def test_match_by_hand_keeps_its_user_through_an_import(payments: Payments) -> None:
+    await payments.learn(booking("b2"), linked("b2", "u2"))
+    await payments.take(INTENT)
+    id_ = (await payments.payment())["id"]
+    await match_by_hand(payments.engine, "/payments", id_, booking="b2", by="ann")
+
+    for news in (imported(), taken_back()):
+        await payments.learn(news)
+        payment = await payments.payment()
+        assert (payment["booking_id"], payment["user_id"]) == ("b2", "u2")

@@ -74,9 +74,9 @@ async def record_history(connection: AsyncConnection, told: Sequence[tuple[Event
     payments, _ = await models.lock_payments(connection, concerned)
     evidence = await evidence_of(connection, payments)
     stripe = await _told_by_stripe(connection, payments)
-    bookings = await Bookings.load(
-        connection, [key for one in evidence.values() for key in (one.booking_id, one.payment_intent or "")]
-    )
+    states = [*stripe.values(), *(payment.state for payment in payments.values() if payment.state)]
+    keys = [*booking_keys(evidence), *(key for state in states for key in state.booking_keys)]
+    bookings = await Bookings.load(connection, keys, also=[payment.booking_id for payment in payments.values()])
     changed, news = [], []
     for id_, payment in payments.items():
         now, events = _recorded(payment, evidence.get(id_), stripe.get(id_), bookings)
@@ -132,6 +132,11 @@ async def evidence_of(connection: AsyncConnection, payments: Iterable[UUID]) -> 
     """Return what bookings prove of these payments, of those that any does."""
     rows = await connection.execute(_EVIDENCE_OF, {"payments": list(payments)})
     return {row.payment_id: _EVIDENCE.validate_json(row.said) for row in rows}
+
+
+def booking_keys(evidence: Mapping[UUID, Evidence]) -> list[str]:
+    """Return what may name the bookings of these payments besides what Stripe says."""
+    return [key for one in evidence.values() for key in (one.booking_id, one.payment_intent) if key]
 
 
 async def _told_by_stripe(connection: AsyncConnection, payments: Mapping[UUID, Payment]) -> dict[UUID, PaymentState]:
