@@ -139,3 +139,29 @@ async def test_match_by_hand_keeps_its_user_through_an_import(payments: Payments
         await payments.learn(news)
         payment = await payments.payment()
         assert (payment["booking_id"], payment["user_id"]) == ("b2", "u2")
+
+
+@pytest.mark.parametrize("named_before", [False, True])
+async def test_import_of_what_stripe_told_first_is_told_as_migrated(payments: Payments, named_before: bool) -> None:
+    """Whoever hears of the booking's payment hears that it is history; only so no historical row is marked paid."""
+    await payments.take(INTENT)
+    if named_before:
+        await payments.learn(booking("b1", 1))
+    await payments.learn(imported(2 if named_before else 1, payment_reference="pi_1"))
+
+    news = [each["data"] for each in await payments.published()]
+    assert [(each["booking_id"], each["migrated"]) for each in news] == [(None, False), ("b1", True)]
+    assert (news[-1]["reference"], news[-1]["received"]) == ("MIGRATED-REF", 7000)
+    assert [each["sequence"] for each in await payments.published()] == [1, 2]
+
+
+async def test_payment_already_of_its_booking_is_told_again_as_migrated(payments: Payments) -> None:
+    await payments.learn(booking("b1", 1, payment_reference="pi_1"))
+    await payments.take(INTENT)
+    for _ in range(2):
+        await payments.learn(imported(2))
+
+    news = await payments.published()
+    assert [each["data"]["migrated"] for each in news] == [False, True]
+    assert {each["type"] for each in news} == {"payment.succeeded"}
+    assert news[1]["time"] == news[0]["time"]

@@ -62,7 +62,7 @@ _MARK_MIGRATED = text("UPDATE payment SET migrated = true WHERE id = ANY(CAST(:i
 async def record_history(connection: AsyncConnection, told: Sequence[tuple[Event, BookingSnapshot]]) -> list[NewEvent]:
     """Record or take back the payments of imported bookings; return the snapshots to publish. The caller commits.
 
-    The bookings' own keys and links were remembered before (``match_bookings``).
+    The bookings' own keys and links were remembered before (``remember_names``).
     """
     newest = {event.subject: (event, booking) for event, booking in _imported(told)}
     if not newest:
@@ -157,7 +157,11 @@ def _intent(payment: Payment) -> str | None:
 def _recorded(
     payment: Payment, evidence: Evidence | None, stripe: PaymentState | None, bookings: Bookings
 ) -> tuple[Payment, list[NewEvent]]:
-    """The payment as it is by both; withdrawn evidence Stripe knows nothing of leaves a payment that was none."""
+    """The payment as it is by both; withdrawn evidence Stripe knows nothing of leaves a payment that was none.
+
+    Stripe's facts keep the time they were told with: that history proves the same payment is no event of its own. It
+    is migrated all the same, for good: its booking's row was history before, and nothing is to be written into it.
+    """
     state = with_evidence(stripe, evidence) or _taken_back(payment)
     if state is None:
         return payment, []
@@ -166,7 +170,8 @@ def _recorded(
         migrated=payment.migrated or evidence is not None,
         provenance=evidence.provenance if evidence else None,
     )
-    return matched(now, state, bookings=bookings, cause=Cause(state.paid_at or state.created_at))
+    time = (payment.changed_at if stripe else None) or state.paid_at or state.created_at
+    return matched(now, state, bookings=bookings, cause=Cause(time), before=payment)
 
 
 def _taken_back(payment: Payment) -> PaymentState | None:
