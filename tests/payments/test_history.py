@@ -3,6 +3,7 @@
 from itertools import permutations
 from typing import Any
 
+import httpx
 import pytest
 
 from payments.service.match_by_hand import match_by_hand
@@ -165,3 +166,33 @@ async def test_payment_already_of_its_booking_is_told_again_as_migrated(payments
     assert [each["data"]["migrated"] for each in news] == [False, True]
     assert {each["type"] for each in news} == {"payment.succeeded"}
     assert news[1]["time"] == news[0]["time"]
+
+
+async def test_cash_of_the_past_is_canceled_and_stays_so(payments: Payments, internal: httpx.AsyncClient) -> None:
+    cash = {"evidence": "recorded", "stripe_payment_intent_id": None, "method": "cash", "payment_reference": None}
+    await payments.learn(imported(1, **cash))
+    id_ = (await payments.payment())["id"]
+
+    refund = {"amount": "20.00", "requested_by": "ann"}
+    refused = await internal.post(f"/payments/{id_}/refunds", json=refund, headers={"Idempotency-Key": "click-0001"})
+    assert (refused.status_code, "cancel it instead" in refused.json()["detail"]) == (409, True)
+
+    for _ in range(2):
+        answer = await internal.post(f"/payments/{id_}/cancel", json={"canceled_by": "bob", "reason": "given back"})
+        assert (answer.status_code, answer.json()["payment"]["status"]) == (200, "canceled")
+    (canceled,) = (each["facts"] for each in answer.json()["timeline"] if each["kind"] == "canceled")
+    assert canceled == {"canceled_by": "bob", "reason": "given back"}
+
+    await payments.learn(imported(2, **cash))
+    payment = await payments.payment()
+    assert (payment["status"], payment["received"]) == ("canceled", 0)
+    assert [each["type"] for each in await payments.published()] == ["payment.succeeded", "payment.canceled"]
+
+
+async def test_migrated_payment_of_stripes_is_refunded_not_canceled(
+    payments: Payments, internal: httpx.AsyncClient
+) -> None:
+    await payments.learn(imported())
+    id_ = (await payments.payment())["id"]
+
+    assert (await internal.post(f"/payments/{id_}/cancel", json={"canceled_by": "bob"})).status_code == 409

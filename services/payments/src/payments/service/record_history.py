@@ -52,7 +52,8 @@ _SAY = text(
 # Two bookings that claim one payment: the lower id has it, as everywhere.
 _EVIDENCE_OF = text(
     """
-    SELECT DISTINCT ON (payment_id) payment_id, CAST(said AS text) AS said FROM booking_evidence
+    SELECT DISTINCT ON (payment_id) payment_id, CAST(said AS text) AS said, canceled_at IS NOT NULL AS canceled
+    FROM booking_evidence
     WHERE payment_id = ANY(CAST(:payments AS uuid[])) ORDER BY payment_id, booking_id
     """
 )
@@ -131,7 +132,12 @@ def _payment_id(evidence: Evidence) -> UUID:
 async def evidence_of(connection: AsyncConnection, payments: Iterable[UUID]) -> dict[UUID, Evidence]:
     """Return what bookings prove of these payments, of those that any does."""
     rows = await connection.execute(_EVIDENCE_OF, {"payments": list(payments)})
-    return {row.payment_id: _EVIDENCE.validate_json(row.said) for row in rows}
+    return {row.payment_id: _as_it_stands(_EVIDENCE.validate_json(row.said), canceled=row.canceled) for row in rows}
+
+
+def _as_it_stands(evidence: Evidence, *, canceled: bool) -> Evidence:
+    """What a person took back stays so, unless the booking turned out to be paid through Stripe."""
+    return replace(evidence, status=PaymentStatus.CANCELED) if canceled and not evidence.payment_intent else evidence
 
 
 def booking_keys(evidence: Mapping[UUID, Evidence]) -> list[str]:

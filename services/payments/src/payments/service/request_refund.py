@@ -211,7 +211,7 @@ async def _record(
             raise KeyReused
         return RefundRequest(**row), False
     if not (payment.stripe_payment_intent_id or payment.stripe_charge_id):
-        raise NotRefundable("This payment was recorded by hand: cancel it instead.")
+        raise NotRefundable("This payment did not come through Stripe: cancel it instead.")
     remaining = max(0, payment.received - payment.refunded - payment.pending)
     if minor > remaining:
         raise RefundExceedsPayment(
