@@ -143,7 +143,7 @@ async def test_match_by_hand_keeps_its_user_through_an_import(payments: Payments
 
 
 @pytest.mark.parametrize("named_before", [False, True])
-async def test_import_of_what_stripe_told_first_is_told_as_migrated(payments: Payments, named_before: bool) -> None:
+async def test_import_of_what_stripe_told_first_is_told_as_migrated(payments: Payments, *, named_before: bool) -> None:
     """Whoever hears of the booking's payment hears that it is history; only so no historical row is marked paid."""
     await payments.take(INTENT)
     if named_before:
