@@ -124,6 +124,8 @@ async def test_notes_people_typed_go(payments: Payments) -> None:
             "VALUES (gen_random_uuid(), :id, 1, 'GBP', 'Ann Lee fell ill', 'bob', 'accepted')",
             "INSERT INTO manual_payment (id, method, amount, currency, paid_at, booking, recorded_by, cancel_reason) "
             "VALUES (:id, 'cash', 1, 'GBP', now(), 'b1', 'bob', 'Ann Lee fell ill')",
+            "INSERT INTO booking_evidence (booking_id, sequence, payment_id, canceled_by, canceled_at, cancel_reason) "
+            "VALUES ('b9', 1, :id, 'bob', now(), 'Ann Lee fell ill')",
         ):
             await connection.execute(text(statement), {"id": payment})
     await step(payments, "erased")
@@ -132,6 +134,9 @@ async def test_notes_people_typed_go(payments: Payments) -> None:
     ]
     assert await payments.rows("SELECT cancel_reason, recorded_by FROM manual_payment") == [
         {"cancel_reason": None, "recorded_by": "bob"}
+    ]
+    assert await payments.rows("SELECT cancel_reason, canceled_by FROM booking_evidence") == [
+        {"cancel_reason": None, "canceled_by": "bob"}
     ]
 
 

@@ -3,11 +3,13 @@
 from itertools import permutations
 from typing import Any
 
+import httpx
 import pytest
 
+from payments.service.match_by_hand import match_by_hand
 from shared.events import Event
 from support import stripe_payloads as stripe
-from support.events import booking
+from support.events import booking, linked
 from support.payments import Payments
 
 EVIDENCE = {
@@ -21,9 +23,9 @@ EVIDENCE = {
 }
 
 
-def imported(sequence: int = 1, **said: Any) -> Event:
+def imported(sequence: int = 1, *, payment_reference: str | None = "pi_1", **said: Any) -> Event:
     recorded = {**EVIDENCE, **said} if said.get("evidence", "x") is not None else None
-    event = booking("b1", sequence, imported=True, payment_reference="pi_1", recorded_payment=recorded)
+    event = booking("b1", sequence, imported=True, payment_reference=payment_reference, recorded_payment=recorded)
     return event.model_copy(update={"type": "booking.created", "dataschema": "urn:bookings:event:booking.created:v1"})
 
 
@@ -98,3 +100,99 @@ async def test_taken_back_a_payment_stripe_knows_stands(payments: Payments) -> N
 
     payment = await payments.payment()
     assert (payment["status"], payment["received"]) == ("succeeded", 7000)
+
+
+UNNAMED = stripe.event(
+    "payment_intent.succeeded",
+    stripe.payment_intent("pi_1", amount=7000, amount_received=7000, metadata={"bookingId": "b2"}),
+)
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+async def test_taken_back_leaves_the_booking_stripe_names_in_any_order(
+    payments: Payments, order: tuple[int, ...]
+) -> None:
+    await payments.learn(booking("b2"), linked("b2", "u2"))
+    for what in order:
+        await (payments.take(UNNAMED) if what == 0 else payments.learn(imported() if what == 1 else taken_back()))
+
+    payment = await payments.payment()
+    assert (payment["status"], payment["booking_id"], payment["user_id"]) == ("succeeded", "b2", "u2")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_booking_the_evidence_names_is_known_to_either_path(payments: Payments, order: tuple[int, ...]) -> None:
+    await payments.learn(linked("b1", "u1"))
+    for who in order:
+        await (payments.take(INTENT) if who else payments.learn(imported(payment_reference=None)))
+
+    payment = await payments.payment()
+    assert (payment["booking_id"], payment["user_id"]) == ("b1", "u1")
+
+
+async def test_match_by_hand_keeps_its_user_through_an_import(payments: Payments) -> None:
+    await payments.learn(booking("b2"), linked("b2", "u2"))
+    await payments.take(INTENT)
+    id_ = (await payments.payment())["id"]
+    await match_by_hand(payments.engine, "/payments", id_, booking="b2", by="ann")
+
+    for news in (imported(), taken_back()):
+        await payments.learn(news)
+        payment = await payments.payment()
+        assert (payment["booking_id"], payment["user_id"]) == ("b2", "u2")
+
+
+@pytest.mark.parametrize("named_before", [False, True])
+async def test_import_of_what_stripe_told_first_is_told_as_migrated(payments: Payments, *, named_before: bool) -> None:
+    """Whoever hears of the booking's payment hears that it is history; only so no historical row is marked paid."""
+    await payments.take(INTENT)
+    if named_before:
+        await payments.learn(booking("b1", 1))
+    await payments.learn(imported(2 if named_before else 1, payment_reference="pi_1"))
+
+    news = [each["data"] for each in await payments.published()]
+    assert [(each["booking_id"], each["migrated"]) for each in news] == [(None, False), ("b1", True)]
+    assert (news[-1]["reference"], news[-1]["received"]) == ("MIGRATED-REF", 7000)
+    assert [each["sequence"] for each in await payments.published()] == [1, 2]
+
+
+async def test_payment_already_of_its_booking_is_told_again_as_migrated(payments: Payments) -> None:
+    await payments.learn(booking("b1", 1, payment_reference="pi_1"))
+    await payments.take(INTENT)
+    for _ in range(2):
+        await payments.learn(imported(2))
+
+    news = await payments.published()
+    assert [each["data"]["migrated"] for each in news] == [False, True]
+    assert {each["type"] for each in news} == {"payment.succeeded"}
+    assert news[1]["time"] == news[0]["time"]
+
+
+async def test_cash_of_the_past_is_canceled_and_stays_so(payments: Payments, internal: httpx.AsyncClient) -> None:
+    cash = {"evidence": "recorded", "stripe_payment_intent_id": None, "method": "cash", "payment_reference": None}
+    await payments.learn(imported(1, **cash))
+    id_ = (await payments.payment())["id"]
+
+    refund = {"amount": "20.00", "requested_by": "ann"}
+    refused = await internal.post(f"/payments/{id_}/refunds", json=refund, headers={"Idempotency-Key": "click-0001"})
+    assert (refused.status_code, "cancel it instead" in refused.json()["detail"]) == (409, True)
+
+    for _ in range(2):
+        answer = await internal.post(f"/payments/{id_}/cancel", json={"canceled_by": "bob", "reason": "given back"})
+        assert (answer.status_code, answer.json()["payment"]["status"]) == (200, "canceled")
+    (canceled,) = (each["facts"] for each in answer.json()["timeline"] if each["kind"] == "canceled")
+    assert canceled == {"canceled_by": "bob", "reason": "given back"}
+
+    await payments.learn(imported(2, **cash))
+    payment = await payments.payment()
+    assert (payment["status"], payment["received"]) == ("canceled", 0)
+    assert [each["type"] for each in await payments.published()] == ["payment.succeeded", "payment.canceled"]
+
+
+async def test_migrated_payment_of_stripes_is_refunded_not_canceled(
+    payments: Payments, internal: httpx.AsyncClient
+) -> None:
+    await payments.learn(imported())
+    id_ = (await payments.payment())["id"]
+
+    assert (await internal.post(f"/payments/{id_}/cancel", json={"canceled_by": "bob"})).status_code == 409

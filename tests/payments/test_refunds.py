@@ -137,6 +137,31 @@ async def test_refund_made_long_ago_is_recognised_after_stripe_forgot_the_key(
     assert len(refunds_at(account)) == 1
 
 
+@pytest.mark.parametrize("status", [401, 403])
+async def test_refund_already_made_is_not_taken_for_refused_when_refunds_cannot_be_listed(
+    payments: Payments,
+    internal: httpx.AsyncClient,
+    parts: Operations,
+    account: FakeStripe,
+    paid: UUID,
+    status: int,
+) -> None:
+    account.faults.extend(["lost", status])
+    await ask(internal, paid)
+    await make_due(payments)
+    assert await parts.refunds.send_due()
+
+    (row,) = await payments.rows("SELECT state, error FROM refund_request")
+    assert (row["state"], "cannot be listed" in row["error"]) == ("pending", True)
+    second = await ask(internal, paid, amount="67.50", headers={"Idempotency-Key": "click-0002"})
+    assert (second.status_code, second.json()["remaining"]) == (409, "47.50")
+
+    await make_due(payments)
+    assert await parts.refunds.send_due()
+    assert (await ask(internal, paid)).json()["state"] == "accepted"
+    assert len(refunds_at(account)) == 1
+
+
 async def test_crash_between_our_row_and_the_call_is_resumed(
     payments: Payments, internal: httpx.AsyncClient, parts: Operations, account: FakeStripe, paid: UUID
 ) -> None:

@@ -203,7 +203,7 @@ def _add_money(routes: APIRouter, desk: Desk) -> None:
 
     @routes.post("/payments/{payment_id}/cancel", responses=documented(400, 404, 409))
     async def cancel(payment_id: UUID, body: schemas.CancelBody) -> schemas.PaymentDetail:
-        """Take a manual payment back: it was recorded in error. Repeating it changes nothing."""
+        """Take back a payment that did not come through Stripe. Repeating it changes nothing."""
         await desk.cash.cancel(payment_id, by=body.canceled_by, reason=body.reason)
         desk.committed()
         return await _detail(desk, payment_id)

@@ -111,7 +111,7 @@ class KeyReused(Refusal):
 
 
 class NotManual(Refusal):
-    """Only a payment recorded by hand can be canceled by hand."""
+    """Only a payment that did not come through Stripe can be canceled by hand."""
 
 
 class NoStripeKey(Refusal):

@@ -6,7 +6,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments import models
-from payments.service.match_bookings import match_bookings
+from payments.service.match_bookings import match_bookings, remember_names
 from payments.service.record_history import record_history
 from payments.service.remember_bookings import remember_bookings
 from shared import contracts, event_log
@@ -40,8 +40,10 @@ class BookingsHandler(InboxHandler):
         )
         await self._learn_users(connection, told)
         await remember_bookings(connection, bookings)
-        news = await match_bookings(connection, [booking for _, booking in bookings], links)
-        news += await record_history(connection, bookings)
+        learned = await remember_names(connection, [booking for _, booking in bookings], links)
+        # History first: a payment it proves is never told as its booking's without being told as migrated.
+        news = await record_history(connection, bookings)
+        news += await match_bookings(connection, learned)
         await event_log.append(connection, self._source, news, bulk=group.bulk)
 
     async def _learn_users(self, connection: AsyncConnection, told: Sequence[tuple[Event, object]]) -> None:

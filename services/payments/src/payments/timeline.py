@@ -56,8 +56,12 @@ def _manual(row: Row) -> Iterator[TimelineItem]:
     facts["amount"] = shown(row["amount"], row["currency"])
     yield TimelineItem(time=row["recorded_at"], kind="recorded", facts=facts)
     if row["canceled_at"] is not None:
-        who = {"canceled_by": row["canceled_by"], "reason": row["cancel_reason"]}
-        yield TimelineItem(time=row["canceled_at"], kind="canceled", facts=who)
+        yield from _canceled(row)
+
+
+def _canceled(row: Row) -> Iterator[TimelineItem]:
+    who = {"canceled_by": row["canceled_by"], "reason": row["cancel_reason"]}
+    yield TimelineItem(time=row["canceled_at"], kind="canceled", facts=who)
 
 
 _ITEMS: Mapping[str, Callable[[Row], Iterator[TimelineItem]]] = {
@@ -68,4 +72,5 @@ _ITEMS: Mapping[str, Callable[[Row], Iterator[TimelineItem]]] = {
     "refund_requests": _request,
     "matches": _match,
     "manual": _manual,
+    "history": _canceled,
 }

@@ -47,23 +47,31 @@ class Bookings:
 
 
 def matched(
-    payment: Payment, state: PaymentState, *, bookings: Bookings, cause: Cause
+    payment: Payment, state: PaymentState, *, bookings: Bookings, cause: Cause, before: Payment | None = None
 ) -> tuple[Payment, list[NewEvent]]:
     """Return :func:`change` with the booking and user that are the payment's by what is known."""
     booking_id = bookings.of(payment, state)
-    return change(payment, state, booking_id=booking_id, user_id=bookings.user_of(booking_id), cause=cause)
+    user_id = bookings.user_of(booking_id)
+    return change(payment, state, booking_id=booking_id, user_id=user_id, cause=cause, before=before)
 
 
 def change(
-    payment: Payment, state: PaymentState, *, booking_id: str | None, user_id: str | None, cause: Cause
+    payment: Payment,
+    state: PaymentState,
+    *,
+    booking_id: str | None,
+    user_id: str | None,
+    cause: Cause,
+    before: Payment | None = None,
 ) -> tuple[Payment, list[NewEvent]]:
     """Return the payment as it is now, and the event that tells of it if its snapshot changed.
 
-    A payment somebody merely began, or of which only a refund is known, is no news.
+    ``before`` is the payment as it was told last, where ``payment`` is not that any more. A payment somebody merely
+    began, or of which only a refund is known, is no news.
     """
     now = replace(payment, state=state, booking_id=booking_id, user_id=user_id)
     told = snapshot(now)
-    if state.status is PaymentStatus.CREATED or (payment.sequence and told == snapshot(payment)):
+    if state.status is PaymentStatus.CREATED or (payment.sequence and told == snapshot(before or payment)):
         return now, []
     sequence = payment.sequence + 1
     event = NewEvent(

@@ -62,6 +62,12 @@ _FORGET = [
     ),
     text(
         """
+        UPDATE booking_evidence SET cancel_reason = NULL FROM erased_payment p
+        WHERE booking_evidence.payment_id = p.id AND cancel_reason IS NOT NULL
+        """
+    ),
+    text(
+        """
         UPDATE stripe_event_decision SET reason = NULL
         FROM erased_payment p JOIN stripe_object o ON o.payment_id = p.id JOIN stripe_event e ON e.object_id = o.id
         WHERE stripe_event_decision.event_id = e.id AND stripe_event_decision.reason IS NOT NULL

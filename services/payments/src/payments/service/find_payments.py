@@ -57,6 +57,10 @@ _PART_OF_DETAIL: Mapping[str, TextClause] = {
     "refund_requests": text("SELECT * FROM refund_request WHERE payment_id = :id ORDER BY requested_at, id"),
     "matches": text("SELECT * FROM payment_match WHERE payment_id = :id ORDER BY id"),
     "manual": text("SELECT * FROM manual_payment WHERE id = :id"),
+    "history": text(
+        "SELECT canceled_by, canceled_at, cancel_reason FROM booking_evidence WHERE payment_id = :id"
+        " AND canceled_at IS NOT NULL"
+    ),
     "changes": text(
         """
         SELECT sequence, type, time, body -> 'data' AS snapshot FROM event_log

@@ -21,7 +21,7 @@ from payments.service.announce import Bookings, Cause, matched
 from payments.service.bodies import parse
 from payments.service.fetch_requests import FetchRequest
 from payments.service.payment_ids import payment_id_of
-from payments.service.record_history import evidence_of
+from payments.service.record_history import booking_keys, evidence_of
 from payments.service.shown import Shown, shown_in
 from shared.event_log import NewEvent
 
@@ -60,10 +60,11 @@ class Ledger:
         charges = [item.id for item in items if isinstance(item, Charge) and item.id not in new]
         for row in await models.objects_of(connection, payments.keys() - unheard_of, waiting_for=charges):
             objects.setdefault(row.id, row)
-        by_hand = [payment.booking_id for payment in payments.values() if payment.matched_by_hand]
-        bookings = await Bookings.load(connection, _keys(items, objects.values()), also=by_hand)
         migrated = [id_ for id_, payment in payments.items() if payment.migrated]
         evidence = await evidence_of(connection, migrated) if migrated else {}
+        by_hand = [payment.booking_id for payment in payments.values() if payment.matched_by_hand]
+        keys = [*_keys(items, objects.values()), *booking_keys(evidence)]
+        bookings = await Bookings.load(connection, keys, also=by_hand)
         return cls(objects, payments, bookings, contents, evidence)
 
     def apply(self, shown: Sequence[Shown], cause: Cause) -> None:

@@ -1,6 +1,7 @@
 """Match: what bookings are called and whose they are is remembered; payments find it, whichever came first."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -10,22 +11,36 @@ from shared.contracts import BookingSnapshot
 from shared.event_log import NewEvent
 
 
-async def match_bookings(
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What was not known before: names of bookings, and bookings whose link is news."""
+
+    keys: Sequence[str]
+    linked: Sequence[str]
+
+
+async def remember_names(
     connection: AsyncConnection, bookings: Sequence[BookingSnapshot], links: Mapping[str, tuple[int, str]]
-) -> list[NewEvent]:
-    """Remember what these versions of bookings are called and whose they are, and tell payments; the caller commits.
+) -> Learned:
+    """Remember what these versions of bookings are called and whose they are; the caller commits.
 
     ``links`` is sequence and user by booking. Any version of a booking adds its names, old or new, and the newest link
-    stands, so the outcome does not depend on their order. Returns the snapshots to publish, with the time of the
-    payment's last news: being matched is no event of its own.
+    stands, so the outcome does not depend on their order.
     """
     names = [(key, booking.booking_id) for booking in bookings for key in _keys(booking)]
-    new_keys = await models.add_booking_keys(connection, names) if names else []
-    new_links = await models.add_links(connection, links) if links else []
-    if not new_keys and not new_links:
+    keys = await models.add_booking_keys(connection, names) if names else []
+    return Learned(keys, await models.add_links(connection, links) if links else [])
+
+
+async def match_bookings(connection: AsyncConnection, learned: Learned) -> list[NewEvent]:
+    """Tell payments what was learned; the caller commits.
+
+    Returns the snapshots to publish, with the time of the payment's last news: being matched is no event of its own.
+    """
+    if not learned.keys and not learned.linked:
         return []
     await models.own_matching(connection)
-    payments = await models.lock_payments_concerned(connection, keys=new_keys, bookings=new_links)
+    payments = await models.lock_payments_concerned(connection, keys=learned.keys, bookings=learned.linked)
     if not payments:
         return []
     keys = [key for payment in payments if payment.state for key in payment.state.booking_keys]

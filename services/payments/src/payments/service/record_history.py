@@ -52,7 +52,8 @@ _SAY = text(
 # Two bookings that claim one payment: the lower id has it, as everywhere.
 _EVIDENCE_OF = text(
     """
-    SELECT DISTINCT ON (payment_id) payment_id, CAST(said AS text) AS said FROM booking_evidence
+    SELECT DISTINCT ON (payment_id) payment_id, CAST(said AS text) AS said, canceled_at IS NOT NULL AS canceled
+    FROM booking_evidence
     WHERE payment_id = ANY(CAST(:payments AS uuid[])) ORDER BY payment_id, booking_id
     """
 )
@@ -62,7 +63,7 @@ _MARK_MIGRATED = text("UPDATE payment SET migrated = true WHERE id = ANY(CAST(:i
 async def record_history(connection: AsyncConnection, told: Sequence[tuple[Event, BookingSnapshot]]) -> list[NewEvent]:
     """Record or take back the payments of imported bookings; return the snapshots to publish. The caller commits.
 
-    The bookings' own keys and links were remembered before (``match_bookings``).
+    The bookings' own keys and links were remembered before (``remember_names``).
     """
     newest = {event.subject: (event, booking) for event, booking in _imported(told)}
     if not newest:
@@ -74,9 +75,9 @@ async def record_history(connection: AsyncConnection, told: Sequence[tuple[Event
     payments, _ = await models.lock_payments(connection, concerned)
     evidence = await evidence_of(connection, payments)
     stripe = await _told_by_stripe(connection, payments)
-    bookings = await Bookings.load(
-        connection, [key for one in evidence.values() for key in (one.booking_id, one.payment_intent or "")]
-    )
+    states = [*stripe.values(), *(payment.state for payment in payments.values() if payment.state)]
+    keys = [*booking_keys(evidence), *(key for state in states for key in state.booking_keys)]
+    bookings = await Bookings.load(connection, keys, also=[payment.booking_id for payment in payments.values()])
     changed, news = [], []
     for id_, payment in payments.items():
         now, events = _recorded(payment, evidence.get(id_), stripe.get(id_), bookings)
@@ -131,7 +132,17 @@ def _payment_id(evidence: Evidence) -> UUID:
 async def evidence_of(connection: AsyncConnection, payments: Iterable[UUID]) -> dict[UUID, Evidence]:
     """Return what bookings prove of these payments, of those that any does."""
     rows = await connection.execute(_EVIDENCE_OF, {"payments": list(payments)})
-    return {row.payment_id: _EVIDENCE.validate_json(row.said) for row in rows}
+    return {row.payment_id: _as_it_stands(_EVIDENCE.validate_json(row.said), canceled=row.canceled) for row in rows}
+
+
+def _as_it_stands(evidence: Evidence, *, canceled: bool) -> Evidence:
+    """What a person took back stays so, unless the booking turned out to be paid through Stripe."""
+    return replace(evidence, status=PaymentStatus.CANCELED) if canceled and not evidence.payment_intent else evidence
+
+
+def booking_keys(evidence: Mapping[UUID, Evidence]) -> list[str]:
+    """Return what may name the bookings of these payments besides what Stripe says."""
+    return [key for one in evidence.values() for key in (one.booking_id, one.payment_intent) if key]
 
 
 async def _told_by_stripe(connection: AsyncConnection, payments: Mapping[UUID, Payment]) -> dict[UUID, PaymentState]:
@@ -152,7 +163,11 @@ def _intent(payment: Payment) -> str | None:
 def _recorded(
     payment: Payment, evidence: Evidence | None, stripe: PaymentState | None, bookings: Bookings
 ) -> tuple[Payment, list[NewEvent]]:
-    """The payment as it is by both; withdrawn evidence Stripe knows nothing of leaves a payment that was none."""
+    """The payment as it is by both; withdrawn evidence Stripe knows nothing of leaves a payment that was none.
+
+    Stripe's facts keep the time they were told with: that history proves the same payment is no event of its own. It
+    is migrated all the same, for good: its booking's row was history before, and nothing is to be written into it.
+    """
     state = with_evidence(stripe, evidence) or _taken_back(payment)
     if state is None:
         return payment, []
@@ -161,7 +176,8 @@ def _recorded(
         migrated=payment.migrated or evidence is not None,
         provenance=evidence.provenance if evidence else None,
     )
-    return matched(now, state, bookings=bookings, cause=Cause(state.paid_at or state.created_at))
+    time = (payment.changed_at if stripe else None) or state.paid_at or state.created_at
+    return matched(now, state, bookings=bookings, cause=Cause(time), before=payment)
 
 
 def _taken_back(payment: Payment) -> PaymentState | None:

@@ -37,6 +37,13 @@ _CANCEL = text(
     WHERE id = :id AND canceled_at IS NULL
     """
 )
+# A payment only a historical booking proves. Before any other lock, as an import takes them.
+_CANCEL_HISTORY = text(
+    """
+    UPDATE booking_evidence SET canceled_by = :by, canceled_at = now(), cancel_reason = :reason
+    WHERE payment_id = :id AND canceled_at IS NULL AND said ->> 'payment_intent' IS NULL
+    """
+)
 
 
 class Method(StrEnum):
@@ -85,17 +92,23 @@ class CashDesk:
         return id_, True
 
     async def cancel(self, id_: UUID, *, by: str, reason: str | None) -> bool:
-        """Take a manual payment back; ``False`` when it was before. Raises ``NoSuchPayment`` or ``NotManual``."""
+        """Take a payment back that did not come through Stripe; ``False`` when it was before.
+
+        Raises ``NoSuchPayment`` or ``NotManual``.
+        """
+        who = {"id": id_, "by": by, "reason": reason}
         async with self.engine.begin() as connection:
+            canceled = (await connection.execute(_CANCEL_HISTORY, who)).rowcount
             await models.share_matching(connection)
             payment = await models.lock_payment(connection, id_)
             if payment.state is None:
                 raise NoSuchPayment(id_)
-            if (await connection.execute(_FIND, {"id": id_})).one_or_none() is None:
+            if payment.state.payment_intent or payment.state.charge or payment.state.checkout_session:
                 raise NotManual("This payment is Stripe's: refund it instead.")
-            if not (await connection.execute(_CANCEL, {"id": id_, "by": by, "reason": reason})).rowcount:
+            canceled += (await connection.execute(_CANCEL, who)).rowcount
+            if not canceled:
                 return False
-            state = replace(payment.state, status=PaymentStatus.CANCELED, received=0)
+            state = replace(payment.state, status=PaymentStatus.CANCELED, received=0, refunded=0)
             await self._announce(connection, payment, state, Cause(datetime.now(UTC)))
         return True
 

@@ -161,9 +161,13 @@ class RefundDesk:
     async def _made_before(
         self, asked: RefundRequest, root: Mapping[str, str]
     ) -> tuple[Mapping[str, Any], Answer] | None:
+        """Look for the refund among the payment's; not being let look says nothing of it. Raises ``StripeAway``."""
         cursor: dict[str, str] = {}
         while True:
-            answer = await self.api.get("/v1/refunds", limit=100, **root, **cursor)
+            try:
+                answer = await self.api.get("/v1/refunds", limit=100, **root, **cursor)
+            except StripeRefused as refused:
+                raise StripeAway(f"the refunds cannot be listed: {refused}") from refused
             refunds = answer.data.get("data") or []
             for refund in refunds:
                 if (refund.get("metadata") or {}).get(_OURS) == str(asked.id):
@@ -207,7 +211,7 @@ async def _record(
             raise KeyReused
         return RefundRequest(**row), False
     if not (payment.stripe_payment_intent_id or payment.stripe_charge_id):
-        raise NotRefundable("This payment was recorded by hand: cancel it instead.")
+        raise NotRefundable("This payment did not come through Stripe: cancel it instead.")
     remaining = max(0, payment.received - payment.refunded - payment.pending)
     if minor > remaining:
         raise RefundExceedsPayment(

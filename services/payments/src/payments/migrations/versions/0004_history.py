@@ -7,13 +7,17 @@ down_revision = "0003"
 
 STATEMENTS = [
     # booking_evidence: the newest an import said of a booking's payment; nothing, when it was taken back. Stripe's own
-    # facts of the same intent stand before it, so it is kept beside them.
+    # facts of the same intent stand before it, so it is kept beside them. Taken back by a person, it proves nothing,
+    # whatever the import says again; Stripe's payments are refunded instead.
     """
     CREATE TABLE booking_evidence (
         booking_id  text PRIMARY KEY,
         sequence    bigint NOT NULL,
         payment_id  uuid,
-        said        json
+        said        json,
+        canceled_by text,
+        canceled_at timestamptz,
+        cancel_reason text
     )
     """,
     "CREATE INDEX booking_evidence_payment_id ON booking_evidence (payment_id)",
