@@ -165,3 +165,50 @@ async def test_others_with_the_same_name_stay_as_they_are(gateway: Gateway, admi
 
     found = (await admin.get("/search", q=SECRET.replace("ea", "ae")))["users"]
     assert [(user["name"], user["match"]) for user in found] == [(namesake, "similar")]
+
+
+async def test_a_row_that_cannot_be_emptied_holds_up_no_other(gateway: Gateway, admin: Admin) -> None:
+    refusing, free = await booked(gateway.engine, bookingReference="KEPT-1"), await booked(gateway.engine)
+    await execute(
+        gateway.engine,
+        """ALTER TABLE bookings ADD CHECK ("bookingReference" <> 'KEPT-1' OR CAST("contactDetails" AS text) <> '{}')""",
+    )
+    await admin.heard(erased(ANN), linked(refusing, user_id(ANN)), linked(free, user_id(ANN)))
+
+    assert await gateway.erase() == 1
+    assert await gateway.erase() == 0
+    contacts = dict(await fetch(gateway.engine, 'SELECT CAST(id AS text), "contactDetails" FROM bookings'))
+    assert contacts == {refusing: CONTACT, free: {}}
+
+
+async def test_a_column_without_an_empty_value_is_left_and_the_others_go(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await execute(gateway.engine, """ALTER TABLE bookings ADD "dateOfBirth" date NOT NULL DEFAULT '1980-02-01'""")
+    await admin.heard(erased(ANN), linked(id_, user_id(ANN)))
+
+    assert await gateway.erase() == 1
+    assert await fetch(gateway.engine, 'SELECT "contactDetails", participants FROM bookings') == [({}, [])]
+
+
+@pytest.mark.parametrize("again", ["saved", "restored"])
+async def test_a_person_written_back_into_their_booking_is_taken_out_again(
+    gateway: Gateway, admin: Admin, again: str
+) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(erased(ANN), linked(id_, user_id(ANN)))
+    assert await gateway.erase() == 1
+    await gateway.capture()
+    if again == "saved":
+        whole = """UPDATE bookings SET "contactDetails" = CAST(:contact AS jsonb)"""
+        await execute(gateway.engine, whole, contact=json.dumps(CONTACT))
+    else:
+        await execute(gateway.engine, "DELETE FROM bookings")
+        await booked(gateway.engine, id=id_)
+
+    await gateway.capture()
+    assert await gateway.erase() == 1
+    await gateway.capture()
+
+    assert await gateway.traces(SECRET, PHONE) == []
+    assert await gateway.erase() == 0
