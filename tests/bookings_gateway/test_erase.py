@@ -212,3 +212,67 @@ async def test_a_person_written_back_into_their_booking_is_taken_out_again(
 
     assert await gateway.traces(SECRET, PHONE) == []
     assert await gateway.erase() == 0
+
+
+async def test_a_booking_that_went_to_somebody_else_is_theirs_and_its_old_versions_are_nobodys(
+    gateway: Gateway, admin: Admin
+) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(linked(id_, user_id(ANN)))
+    his = {"firstName": "Bob", "lastName": "Orr", "email": "bob@example.com"}
+    change = """UPDATE bookings SET "contactDetails" = CAST(:contact AS jsonb), participants = '[]'"""
+    await execute(gateway.engine, change, contact=json.dumps(his))
+    await gateway.capture()
+    await admin.heard(linked(id_, user_id(BOB), 2), erased(ANN))
+
+    assert await gateway.erase() == 1
+    assert await gateway.erase() == 0
+    assert await gateway.traces(SECRET, PHONE) == []
+    assert await fetch(gateway.engine, 'SELECT "contactDetails" FROM bookings') == [(his,)]
+    ((newest,),) = await fetch(
+        gateway.engine, "SELECT body #>> '{data,contact,email}' FROM event_log ORDER BY sequence DESC LIMIT 1"
+    )
+    assert newest == his["email"]
+
+
+async def test_a_booking_whose_link_was_taken_back_is_forgotten_with_its_row(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(linked(id_, user_id(ANN)))
+    await execute(gateway.engine, "UPDATE booking_user SET user_id = NULL, written = false")
+    await admin.heard(erased(ANN))
+
+    assert await gateway.erase() == 1
+    await gateway.capture()
+    assert await gateway.erase() == 0
+    assert await gateway.traces(SECRET, PHONE) == []
+
+
+async def test_what_the_error_desk_was_told_of_an_erased_person_goes(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await execute(gateway.engine, DESK, id=id_, told=json.dumps(CONTACT), why=f"{SECRET} called")
+    await admin.heard(erased(ANN), linked(id_, user_id(ANN)))
+
+    assert await gateway.erase() == 1
+    await gateway.capture()
+    await gateway.erase()
+    assert await gateway.traces(SECRET, PHONE) == []
+    assert await fetch(gateway.engine, "SELECT booking_id, code FROM import_item") == [(id_, "row_unreadable")]
+    assert await fetch(gateway.engine, "SELECT subject, decided_by FROM import_decision") == [(id_, "office")]
+
+
+DESK = """
+    WITH run AS (
+        INSERT INTO import_run (state, token, started_by, chunk_rows, code_version, plan)
+        VALUES ('imported', gen_random_uuid(), 'office', 1, '1', '{}') RETURNING id
+    ), item AS (
+        INSERT INTO import_item (booking_id, run_id, outcome, code, detail, sha256, contact, class, currency,
+                                 correction, reason)
+        SELECT :id, id, 'waived', 'row_unreadable', :why, '', 'unread', 'review', 'GBP', CAST(:told AS json), :why
+        FROM run
+    )
+    INSERT INTO import_decision (subject, action, reason, decided_by, facts)
+    VALUES (:id, 'fix', :why, 'office', CAST(:told AS json))
+"""

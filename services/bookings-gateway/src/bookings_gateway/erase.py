@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import prometheus_client
 import sqlalchemy.exc
 import structlog
-from sqlalchemy import TextClause, text
+from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.capture import LOCK
 from bookings_gateway.domain import PERSONAL_COLUMNS
-from bookings_gateway.forget import forget_history
+from bookings_gateway.forget import forget_before, forget_history
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, quoted, statement
 from shared.database import describe, is_transient
 from shared.service import Service
@@ -33,14 +33,20 @@ NOT_FORGOTTEN = prometheus_client.Counter(
 )
 
 # Links can come after the erasure, so this is asked anew every time; both sides have an index of the few that matter.
+# A booking that was an erased user's before is theirs as a whole where it is nobody's now.
 _DUE = text(
     """
-    SELECT b.booking_id FROM customer c JOIN booking_user b USING (user_id)
-    WHERE c.erased_at IS NOT NULL AND NOT b.forgotten AND b.booking_id > :after
-    ORDER BY b.booking_id LIMIT :page
+    SELECT booking_id, bool_or(whole) AS whole FROM (
+        SELECT b.booking_id, true AS whole FROM customer c JOIN booking_user b USING (user_id)
+        WHERE c.erased_at IS NOT NULL AND NOT b.forgotten
+        UNION ALL
+        SELECT b.booking_id, b.user_id IS NULL
+        FROM customer c JOIN booking_user_before p USING (user_id) JOIN booking_user b USING (booking_id)
+        WHERE c.erased_at IS NOT NULL AND (NOT p.forgotten OR (b.user_id IS NULL AND NOT b.forgotten))
+    ) d
+    WHERE booking_id > :after GROUP BY booking_id ORDER BY booking_id LIMIT :page
     """
 )
-# Without the capture at work, nothing turns from a captured row into an event between the statements below.
 # Whatever is not to be had within a second, rows held meanwhile are given back first and it all comes again.
 _ALONE = text(
     """
@@ -117,11 +123,11 @@ class Erase:
         settled, after = 0, ""
         while True:
             async with engine.connect() as connection:
-                due = list((await connection.execute(_DUE, {"after": after, "page": _PAGE})).scalars())
+                due = (await connection.execute(_DUE, {"after": after, "page": _PAGE})).all()
             settled += await self._settle(engine, due) if due else 0
             if len(due) < _PAGE:
                 break
-            after = due[-1]
+            after = due[-1].booking_id
         async with engine.begin() as connection:
             await connection.execute(_DEAD_LETTERS)
             await connection.execute(_WORDS)
@@ -129,7 +135,7 @@ class Erase:
             self.changed.set()
         return settled
 
-    async def _settle(self, engine: AsyncEngine, due: Sequence[str]) -> int:
+    async def _settle(self, engine: AsyncEngine, due: Sequence[Row[tuple[str, bool]]]) -> int:
         """Commit, in as few transactions as rows that cannot be emptied allow; such a row is left as it is."""
         try:
             async with engine.begin() as connection:
@@ -138,7 +144,7 @@ class Erase:
             if is_transient(error):
                 raise
             if len(due) == 1:
-                self._report(due[0], error)
+                self._report(due[0].booking_id, error)
                 return 0
         middle = len(due) // 2
         return await self._settle(engine, due[:middle]) + await self._settle(engine, due[middle:])
@@ -150,17 +156,19 @@ class Erase:
             self.refused.add(booking_id)
             NOT_FORGOTTEN.inc()
 
-    async def _forget(self, connection: AsyncConnection, due: Sequence[str]) -> int:
+    async def _forget(self, connection: AsyncConnection, due: Sequence[Row[tuple[str, bool]]]) -> int:
         await connection.execute(_ALONE, {"key": LOCK})
         table = await self.tables.get(connection)
-        held, missing = await _hold(connection, table, due)
+        held, missing = await _hold(connection, table, [row.booking_id for row in due if row.whole])
         columns = await _personal(connection, table)
         if columns:
             await connection.execute(_emptying(table, columns), {"ids": held})
         ids = [*held, *missing]
         await forget_history(connection, ids, columns=list(columns))
-        log.info("bookings_forgotten", bookings=len(ids))
-        return len(ids)
+        others = [row.booking_id for row in due if not row.whole]
+        await forget_before(connection, others=others, settled=[*ids, *others])
+        log.info("bookings_forgotten", bookings=len(ids), of_others=len(others))
+        return len(ids) + len(others)
 
 
 async def put_counts_together(engine: AsyncEngine) -> None:

@@ -34,8 +34,43 @@ _EVENTS = text(
     WHERE subject = ANY(CAST(:ids AS text[])) AND CAST(body -> 'data' ->> 'contact' AS text) <> '{}'
     """
 )
+# What the import's error desk was told: columns a row should have had, and why.
+_ITEMS = text(
+    """
+    UPDATE import_item SET correction = NULL, detail = NULL, reason = NULL
+    WHERE booking_id = ANY(CAST(:ids AS text[])) AND num_nonnulls(correction, detail, reason) > 0
+    """
+)
+_DECISIONS = text(
+    """
+    UPDATE import_decision SET facts = NULL, reason = NULL
+    WHERE num_nonnulls(facts, reason) > 0 AND subject IN (
+        SELECT unnest(CAST(:ids AS text[]))
+        UNION ALL
+        SELECT 'change:' || seq FROM booking_change_failed WHERE booking_id = ANY(CAST(:ids AS text[])))
+    """
+)
+# Of a booking that is somebody else's now, the newest version is that person's: those with another address are not.
+_EVENTS_OF_OTHERS = text(
+    """
+    UPDATE event_log e SET body = CAST(jsonb_set(CAST(e.body AS jsonb), '{data,contact}', '{}') AS json)
+    FROM (
+        SELECT DISTINCT ON (subject) subject, lower(body #>> '{data,contact,email}') AS email
+        FROM event_log WHERE subject = ANY(CAST(:ids AS text[])) ORDER BY subject, sequence DESC
+    ) newest
+    WHERE e.subject = newest.subject AND e.body #>> '{data,contact}' <> '{}'
+        AND lower(e.body #>> '{data,contact,email}') IS DISTINCT FROM newest.email
+    """
+)
+_FORGOTTEN_BEFORE = text(
+    """
+    UPDATE booking_user_before p SET forgotten = true FROM customer c
+    WHERE c.user_id = p.user_id AND c.erased_at IS NOT NULL AND NOT p.forgotten
+        AND p.booking_id = ANY(CAST(:ids AS text[]))
+    """
+)
 # Links before summaries, as the consumer locks them.
-_HISTORY = (_FORGOTTEN, _SUMMARIES, _EVENTS)
+_HISTORY = (_FORGOTTEN, _SUMMARIES, _EVENTS, _ITEMS, _DECISIONS)
 
 
 async def forget_history(connection: AsyncConnection, ids: Sequence[str], *, columns: Sequence[str]) -> None:
@@ -44,3 +79,13 @@ async def forget_history(connection: AsyncConnection, ids: Sequence[str], *, col
         await connection.execute(captured, {"ids": ids, "columns": columns})
     for forgetting in _HISTORY:
         await connection.execute(forgetting, {"ids": ids})
+
+
+async def forget_before(connection: AsyncConnection, *, others: Sequence[str], settled: Sequence[str]) -> None:
+    """Take the people whose the bookings of ``others`` were before out of old versions. The caller commits.
+
+    ``settled`` are all the bookings nothing is left in of those whose they were.
+    """
+    if others:
+        await connection.execute(_EVENTS_OF_OTHERS, {"ids": others})
+    await connection.execute(_FORGOTTEN_BEFORE, {"ids": settled})
