@@ -95,6 +95,35 @@ async def test_nothing_of_an_erased_person_is_left_and_the_money_is(gateway: Gat
     assert await admin.names() == [BOB]
 
 
+async def test_a_batch_among_the_dead_letters_goes_with_whoever_is_in_it(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(erased(ANN), linked(id_, user_id(ANN)))
+    others = b"[" + person(BOB).encode() + b"]"
+    for body in (person(ANN).encode(), booking(id_, 9, contact={"last_name": SECRET}).encode(), b'"\xff'):
+        await dead_batch(gateway.engine, b"[" + body + b"," + person(BOB).encode() + b"]")
+    await dead_batch(gateway.engine, others)
+
+    await gateway.erase()
+    await gateway.capture()
+    await gateway.erase()
+    bodies = await fetch(gateway.engine, "SELECT body FROM dead_letter WHERE body <> '' ORDER BY id")
+    assert len(bodies) == 2
+    assert bodies[-1][0] == others
+    assert await gateway.traces(SECRET, PHONE) == []
+
+
+async def dead_batch(engine: AsyncEngine, body: bytes) -> None:
+    await execute(
+        engine,
+        """
+        INSERT INTO dead_letter (content_type, body, reason, attempts, first_failed_at, last_failed_at)
+        VALUES ('application/cloudevents-batch+json', :body, 'tried', 5, now(), now())
+        """,
+        body=body,
+    )
+
+
 async def dead_letter(engine: AsyncEngine, subject: str) -> None:
     await execute(
         engine,
