@@ -95,6 +95,35 @@ async def test_nothing_of_an_erased_person_is_left_and_the_money_is(gateway: Gat
     assert await admin.names() == [BOB]
 
 
+async def test_a_batch_among_the_dead_letters_goes_with_whoever_is_in_it(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(erased(ANN), linked(id_, user_id(ANN)))
+    others = b"[" + person(BOB).encode() + b"]"
+    for body in (person(ANN).encode(), booking(id_, 9, contact={"last_name": SECRET}).encode(), b'"\xff'):
+        await dead_batch(gateway.engine, b"[" + body + b"," + person(BOB).encode() + b"]")
+    await dead_batch(gateway.engine, others)
+
+    await gateway.erase()
+    await gateway.capture()
+    await gateway.erase()
+    bodies = await fetch(gateway.engine, "SELECT body FROM dead_letter WHERE body <> '' ORDER BY id")
+    assert len(bodies) == 2
+    assert bodies[-1][0] == others
+    assert await gateway.traces(SECRET, PHONE) == []
+
+
+async def dead_batch(engine: AsyncEngine, body: bytes) -> None:
+    await execute(
+        engine,
+        """
+        INSERT INTO dead_letter (content_type, body, reason, attempts, first_failed_at, last_failed_at)
+        VALUES ('application/cloudevents-batch+json', :body, 'tried', 5, now(), now())
+        """,
+        body=body,
+    )
+
+
 async def dead_letter(engine: AsyncEngine, subject: str) -> None:
     await execute(
         engine,
@@ -165,3 +194,114 @@ async def test_others_with_the_same_name_stay_as_they_are(gateway: Gateway, admi
 
     found = (await admin.get("/search", q=SECRET.replace("ea", "ae")))["users"]
     assert [(user["name"], user["match"]) for user in found] == [(namesake, "similar")]
+
+
+async def test_a_row_that_cannot_be_emptied_holds_up_no_other(gateway: Gateway, admin: Admin) -> None:
+    refusing, free = await booked(gateway.engine, bookingReference="KEPT-1"), await booked(gateway.engine)
+    await execute(
+        gateway.engine,
+        """ALTER TABLE bookings ADD CHECK ("bookingReference" <> 'KEPT-1' OR CAST("contactDetails" AS text) <> '{}')""",
+    )
+    await admin.heard(erased(ANN), linked(refusing, user_id(ANN)), linked(free, user_id(ANN)))
+
+    assert await gateway.erase() == 1
+    assert await gateway.erase() == 0
+    contacts = dict(await fetch(gateway.engine, 'SELECT CAST(id AS text), "contactDetails" FROM bookings'))
+    assert contacts == {refusing: CONTACT, free: {}}
+
+
+async def test_a_column_without_an_empty_value_is_left_and_the_others_go(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await execute(gateway.engine, """ALTER TABLE bookings ADD "dateOfBirth" date NOT NULL DEFAULT '1980-02-01'""")
+    await admin.heard(erased(ANN), linked(id_, user_id(ANN)))
+
+    assert await gateway.erase() == 1
+    assert await fetch(gateway.engine, 'SELECT "contactDetails", participants FROM bookings') == [({}, [])]
+
+
+@pytest.mark.parametrize("again", ["saved", "restored"])
+async def test_a_person_written_back_into_their_booking_is_taken_out_again(
+    gateway: Gateway, admin: Admin, again: str
+) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(erased(ANN), linked(id_, user_id(ANN)))
+    assert await gateway.erase() == 1
+    await gateway.capture()
+    if again == "saved":
+        whole = """UPDATE bookings SET "contactDetails" = CAST(:contact AS jsonb)"""
+        await execute(gateway.engine, whole, contact=json.dumps(CONTACT))
+    else:
+        await execute(gateway.engine, "DELETE FROM bookings")
+        await booked(gateway.engine, id=id_)
+
+    await gateway.capture()
+    assert await gateway.erase() == 1
+    await gateway.capture()
+
+    assert await gateway.traces(SECRET, PHONE) == []
+    assert await gateway.erase() == 0
+
+
+async def test_a_booking_that_went_to_somebody_else_is_theirs_and_its_old_versions_are_nobodys(
+    gateway: Gateway, admin: Admin
+) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(linked(id_, user_id(ANN)))
+    his = {"firstName": "Bob", "lastName": "Orr", "email": "bob@example.com"}
+    change = """UPDATE bookings SET "contactDetails" = CAST(:contact AS jsonb), participants = '[]'"""
+    await execute(gateway.engine, change, contact=json.dumps(his))
+    await gateway.capture()
+    await admin.heard(linked(id_, user_id(BOB), 2), erased(ANN))
+
+    assert await gateway.erase() == 1
+    assert await gateway.erase() == 0
+    assert await gateway.traces(SECRET, PHONE) == []
+    assert await fetch(gateway.engine, 'SELECT "contactDetails" FROM bookings') == [(his,)]
+    ((newest,),) = await fetch(
+        gateway.engine, "SELECT body #>> '{data,contact,email}' FROM event_log ORDER BY sequence DESC LIMIT 1"
+    )
+    assert newest == his["email"]
+
+
+async def test_a_booking_whose_link_was_taken_back_is_forgotten_with_its_row(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(linked(id_, user_id(ANN)))
+    await execute(gateway.engine, "UPDATE booking_user SET user_id = NULL, written = false")
+    await admin.heard(erased(ANN))
+
+    assert await gateway.erase() == 1
+    await gateway.capture()
+    assert await gateway.erase() == 0
+    assert await gateway.traces(SECRET, PHONE) == []
+
+
+async def test_what_the_error_desk_was_told_of_an_erased_person_goes(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await execute(gateway.engine, DESK, id=id_, told=json.dumps(CONTACT), why=f"{SECRET} called")
+    await admin.heard(erased(ANN), linked(id_, user_id(ANN)))
+
+    assert await gateway.erase() == 1
+    await gateway.capture()
+    await gateway.erase()
+    assert await gateway.traces(SECRET, PHONE) == []
+    assert await fetch(gateway.engine, "SELECT booking_id, code FROM import_item") == [(id_, "row_unreadable")]
+    assert await fetch(gateway.engine, "SELECT subject, decided_by FROM import_decision") == [(id_, "office")]
+
+
+DESK = """
+    WITH run AS (
+        INSERT INTO import_run (state, token, started_by, chunk_rows, code_version, plan)
+        VALUES ('imported', gen_random_uuid(), 'office', 1, '1', '{}') RETURNING id
+    ), item AS (
+        INSERT INTO import_item (booking_id, run_id, outcome, code, detail, sha256, contact, class, currency,
+                                 correction, reason)
+        SELECT :id, id, 'waived', 'row_unreadable', :why, '', 'unread', 'review', 'GBP', CAST(:told AS json), :why
+        FROM run
+    )
+    INSERT INTO import_decision (subject, action, reason, decided_by, facts)
+    VALUES (:id, 'fix', :why, 'office', CAST(:told AS json))
+"""

@@ -171,6 +171,18 @@ async def test_a_booking_being_applied_while_its_person_is_erased_does_not_bring
     assert count == 3
 
 
+async def test_an_erasure_beside_a_backup_is_refused_and_done_later(people: People) -> None:
+    await people.learn(planted("b1"))
+    id_ = await people.id_of(EMAIL.lower())
+    async with people.engine.begin() as backup:
+        await backup.execute(text("LOCK TABLE erased_identity IN ACCESS SHARE MODE"))
+        refused = await people.erase(id_, 503)
+    assert "try again" in refused["detail"]
+
+    await people.erase(id_)
+    assert await people.places_of(*VALUES) == []
+
+
 async def test_a_note_being_written_while_its_person_is_erased_goes_with_them(people: People) -> None:
     await people.learn(planted("b1"))
     id_ = await people.id_of(EMAIL.lower())

@@ -16,6 +16,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.domain import Layout, booking_snapshot, read_row
+from shared.contracts import BookingSnapshot
 from shared.database import is_transient
 from shared.event_log import NewEvent, append
 from shared.service import Service
@@ -46,11 +47,16 @@ _NEXT = text(
     FROM booking_change ORDER BY seq LIMIT :page
     """
 )
-# A row deleted and inserted anew under its id (an undo, a restore) has lost the user's id it once got.
+# A row deleted and inserted anew under its id (an undo, a restore) has lost the user's id it once got. One that tells
+# of somebody again after it was emptied is the erasing worker's again; what that empties tells of nobody.
 _FORGET = text(
     """
     WITH again AS (
-        UPDATE booking_user SET written = false WHERE written AND booking_id = ANY(CAST(:inserted AS text[]))
+        UPDATE booking_user
+        SET written = written AND booking_id <> ALL(CAST(:inserted AS text[])),
+            forgotten = forgotten AND booking_id <> ALL(CAST(:told AS text[]))
+        WHERE (written AND booking_id = ANY(CAST(:inserted AS text[])))
+            OR (forgotten AND booking_id = ANY(CAST(:told AS text[])))
     )
     DELETE FROM booking_change WHERE seq = ANY(CAST(:seqs AS bigint[]))
     """
@@ -122,7 +128,9 @@ class Capture:
         if failed:
             await _set_aside(connection, failed)
         inserted = [row["booking_id"] for row in rows if row["op"] == "I"]
-        await connection.execute(_FORGET, {"inserted": inserted, "seqs": [row["seq"] for row in rows]})
+        told = [each.subject for each in news if _tells_of_somebody(each.data)]
+        seqs = [row["seq"] for row in rows]
+        await connection.execute(_FORGET, {"inserted": inserted, "told": told, "seqs": seqs})
         CAPTURED.inc(len(news))
 
     def _translate(
@@ -152,6 +160,10 @@ class Capture:
             data=snapshot,
             traceparent=row["traceparent"],
         )
+
+
+def _tells_of_somebody(data: object) -> bool:
+    return isinstance(data, BookingSnapshot) and any(value for _, value in data.contact)
 
 
 async def _set_aside(connection: AsyncConnection, failed: Sequence[tuple[RowMapping, Exception]]) -> None:

@@ -6,17 +6,20 @@ skipped and come again. Doing it twice changes nothing.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import prometheus_client
+import sqlalchemy.exc
 import structlog
-from sqlalchemy import TextClause, text
+from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.capture import LOCK
 from bookings_gateway.counts import put_counts_together
 from bookings_gateway.domain import PERSONAL_COLUMNS
+from bookings_gateway.forget import forget_before, forget_history
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, quoted, statement
-from shared.database import is_transient
+from shared.database import describe, is_transient
 from shared.service import Service
 from shared.signal import AdaptivePoll, Signal
 
@@ -24,17 +27,34 @@ log = structlog.get_logger(__name__)
 
 _PAGE = 100
 _RECONNECT_SECONDS = 0.5
+_TEXTS = {"text", "character varying", "character"}
+
+NOT_FORGOTTEN = prometheus_client.Counter(
+    "bookings_not_forgotten_total", "Legacy rows of erased users that the table's own rules keep from being emptied"
+)
 
 # Links can come after the erasure, so this is asked anew every time; both sides have an index of the few that matter.
+# A booking that was an erased user's before is theirs as a whole where it is nobody's now.
 _DUE = text(
     """
-    SELECT b.booking_id FROM customer c JOIN booking_user b USING (user_id)
-    WHERE c.erased_at IS NOT NULL AND NOT b.forgotten AND b.booking_id > :after
-    ORDER BY b.booking_id LIMIT :page
+    SELECT booking_id, bool_or(whole) AS whole FROM (
+        SELECT b.booking_id, true AS whole FROM customer c JOIN booking_user b USING (user_id)
+        WHERE c.erased_at IS NOT NULL AND NOT b.forgotten
+        UNION ALL
+        SELECT b.booking_id, b.user_id IS NULL
+        FROM customer c JOIN booking_user_before p USING (user_id) JOIN booking_user b USING (booking_id)
+        WHERE c.erased_at IS NOT NULL AND (NOT p.forgotten OR (b.user_id IS NULL AND NOT b.forgotten))
+    ) d
+    WHERE booking_id > :after GROUP BY booking_id ORDER BY booking_id LIMIT :page
     """
 )
-# Without the capture at work, nothing turns from a captured row into an event between the statements below.
-_ALONE = text("SELECT pg_advisory_xact_lock(:key), set_config('idle_in_transaction_session_timeout', '5s', true)")
+# Whatever is not to be had within a second, rows held meanwhile are given back first and it all comes again.
+_ALONE = text(
+    """
+    SELECT set_config('lock_timeout', '1s', true), set_config('idle_in_transaction_session_timeout', '5s', true),
+           pg_advisory_xact_lock(:key)
+    """
+)
 _HOLD = """
     SELECT CAST(b.{id} AS text) FROM {table} b
     WHERE b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[])) FOR NO KEY UPDATE OF b SKIP LOCKED
@@ -45,37 +65,19 @@ _EXISTING = """
 _EMPTY = "UPDATE {table} b SET {emptied} WHERE b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[]))"
 _NOT_NULL = text("SELECT attname FROM pg_attribute WHERE attrelid = :oid AND attnum > 0 AND attnotnull")
 
-# The history keeps each version and its time; who it was is taken out of it.
-_EVENTS = text(
-    """
-    UPDATE event_log SET body = CAST(jsonb_set(CAST(body AS jsonb), '{data,contact}', '{}') AS json)
-    WHERE subject = ANY(CAST(:ids AS text[])) AND CAST(body -> 'data' ->> 'contact' AS text) <> '{}'
-    """
-)
-_CAPTURED = """
-    UPDATE {captured} SET row = (
-        SELECT json_object_agg(key, value) FROM json_each(row) WHERE key <> ALL (CAST(:columns AS text[])))
-    WHERE booking_id = ANY(CAST(:ids AS text[]))
-"""
-_CAPTURED_CHANGES = text(_CAPTURED.format(captured="booking_change"))
-_CAPTURED_FAILED = text(_CAPTURED.format(captured="booking_change_failed"))
-# A trigger empties the row, now and whatever comes later.
-_SUMMARIES = text(
-    """
-    INSERT INTO booking_summary (booking_id, sequence, deleted, currency, forgotten)
-    SELECT booking_id, 0, true, '', true FROM unnest(CAST(:ids AS text[])) AS booking_id ORDER BY booking_id
-    ON CONFLICT (booking_id) DO UPDATE SET forgotten = true
-    """
-)
-_FORGOTTEN = text("UPDATE booking_user SET forgotten = true WHERE booking_id = ANY(CAST(:ids AS text[]))")
-
+# A batch that the broker set aside has no subject of its own: its events have.
 _DEAD_LETTERS = text(
     """
     UPDATE dead_letter d SET body = '', reason = 'the person was erased', x_death = NULL,
         state = 'discarded', decided_at = now(), decided_by = 'erase'
     WHERE d.body <> '' AND (
         EXISTS (SELECT FROM customer c WHERE c.erased_at IS NOT NULL AND CAST(c.user_id AS text) = d.subject)
-        OR EXISTS (SELECT FROM booking_user b WHERE b.forgotten AND b.booking_id = d.subject))
+        OR EXISTS (SELECT FROM booking_user b WHERE b.forgotten AND b.booking_id = d.subject)
+        OR d.subject IS NULL AND EXISTS (
+            SELECT FROM regexp_matches(encode(d.body, 'escape'), '"subject" *\\: *"([^"]+)"', 'g') AS event (subject)
+            WHERE EXISTS (SELECT FROM customer c
+                          WHERE c.erased_at IS NOT NULL AND CAST(c.user_id AS text) = event.subject[1])
+               OR EXISTS (SELECT FROM booking_user b WHERE b.forgotten AND b.booking_id = event.subject[1])))
     """
 )
 # A word that nobody else has goes.
@@ -96,6 +98,7 @@ class Erase:
 
     tables: LegacyTableCache
     changed: Signal
+    refused: set[str] = field(default_factory=set)
 
     async def run(self, service: Service) -> None:
         """Erase until cancelled. An absent database is waited for."""
@@ -116,13 +119,12 @@ class Erase:
         """Go once through everything due, in pages of a transaction each; return how many bookings were settled."""
         settled, after = 0, ""
         while True:
-            async with engine.begin() as connection:
-                due = list((await connection.execute(_DUE, {"after": after, "page": _PAGE})).scalars())
-                if due:
-                    settled += await self._forget(connection, due)
+            async with engine.connect() as connection:
+                due = (await connection.execute(_DUE, {"after": after, "page": _PAGE})).all()
+            settled += await self._settle(engine, due) if due else 0
             if len(due) < _PAGE:
                 break
-            after = due[-1]
+            after = due[-1].booking_id
         async with engine.begin() as connection:
             await connection.execute(_DEAD_LETTERS)
             await connection.execute(_WORDS)
@@ -130,19 +132,40 @@ class Erase:
             self.changed.set()
         return settled
 
-    async def _forget(self, connection: AsyncConnection, due: Sequence[str]) -> int:
+    async def _settle(self, engine: AsyncEngine, due: Sequence[Row[tuple[str, bool]]]) -> int:
+        """Commit, in as few transactions as rows that cannot be emptied allow; such a row is left as it is."""
+        try:
+            async with engine.begin() as connection:
+                return await self._forget(connection, due)
+        except sqlalchemy.exc.DBAPIError as error:
+            if is_transient(error):
+                raise
+            if len(due) == 1:
+                self._report(due[0].booking_id, error)
+                return 0
+        middle = len(due) // 2
+        return await self._settle(engine, due[:middle]) + await self._settle(engine, due[middle:])
+
+    def _report(self, booking_id: str, error: Exception) -> None:
+        """Say so once, though it is tried again every time."""
+        if booking_id not in self.refused:
+            log.error("booking_not_forgotten", booking_id=booking_id, error=describe(error))
+            self.refused.add(booking_id)
+            NOT_FORGOTTEN.inc()
+
+    async def _forget(self, connection: AsyncConnection, due: Sequence[Row[tuple[str, bool]]]) -> int:
         await connection.execute(_ALONE, {"key": LOCK})
         table = await self.tables.get(connection)
-        held, missing = await _hold(connection, table, due)
+        held, missing = await _hold(connection, table, [row.booking_id for row in due if row.whole])
         columns = await _personal(connection, table)
-        await connection.execute(_emptying(table, columns), {"ids": held})
+        if columns:
+            await connection.execute(_emptying(table, columns), {"ids": held})
         ids = [*held, *missing]
-        for captured in (_CAPTURED_CHANGES, _CAPTURED_FAILED):
-            await connection.execute(captured, {"ids": ids, "columns": list(columns)})
-        for forgetting in (_EVENTS, _SUMMARIES, _FORGOTTEN):
-            await connection.execute(forgetting, {"ids": ids})
-        log.info("bookings_forgotten", bookings=len(ids))
-        return len(ids)
+        await forget_history(connection, ids, columns=list(columns))
+        others = [row.booking_id for row in due if not row.whole]
+        await forget_before(connection, others=others, settled=[*ids, *others])
+        log.info("bookings_forgotten", bookings=len(ids), of_others=len(others))
+        return len(ids) + len(others)
 
 
 async def _hold(connection: AsyncConnection, table: LegacyTable, due: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -156,7 +179,8 @@ async def _hold(connection: AsyncConnection, table: LegacyTable, due: Sequence[s
 async def _personal(connection: AsyncConnection, table: LegacyTable) -> dict[str, str]:
     """Return the columns that tell of people, each with what it is emptied to.
 
-    JSON stays an object or an array, which the legacy application reads from without looking.
+    JSON stays an object or an array, which the legacy application reads from without looking. A column that must hold
+    something, and has no empty value, is left.
     """
     required = set((await connection.execute(_NOT_NULL, {"oid": table.oid})).scalars())
     emptied = {}
@@ -170,8 +194,12 @@ async def _personal(connection: AsyncConnection, table: LegacyTable) -> dict[str
             emptied[column] = f"CAST(CASE WHEN {array} THEN '[]' ELSE '{{}}' END AS {type_})"
         elif column == contact:
             emptied[column] = "'{}'"
+        elif column not in required:
+            emptied[column] = "NULL"
+        elif type_ in _TEXTS:
+            emptied[column] = "''"
         else:
-            emptied[column] = "''" if column in required else "NULL"
+            log.warning("personal_column_left", column=column, type=type_)
     return emptied
 
 

@@ -1,5 +1,7 @@
 """Named failures."""
 
+from types import MappingProxyType
+
 from shared.refusals import Refusal
 
 
@@ -63,6 +65,16 @@ class NotConfirmed(Refusal):
 
     def __init__(self) -> None:
         super().__init__("`confirm` is neither the user's id nor an e-mail address of theirs.")
+
+
+class BusyElsewhere(Refusal):
+    """An erasure while somebody, such as a backup, reads what it must have for itself."""
+
+    status = 503
+    headers = MappingProxyType({"Retry-After": "60"})
+
+    def __init__(self) -> None:
+        super().__init__("A backup or another long reader is at work. Nothing was erased: try again in a minute.")
 
 
 class KeyReused(Refusal):

@@ -6,18 +6,25 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import RowMapping, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared import event_log
+from shared.database import sqlstate
 from shared.emails import normalise_email
 from users.domain import identity_digest
-from users.errors import NotConfirmed
+from users.errors import BusyElsewhere, NotConfirmed
 from users.service.audit import Decision, record, take_turn
 from users.service.find_user import same_person
 from users.service.forget import forget
 
+_LOCK_NOT_AVAILABLE = "55P03"
+
 # Waits for every group of bookings being applied and holds off the next ones (see observation.py): none of them can
-# have looked before and write after.
+# have looked before and write after. A backup reads the table for as long as it runs, and whoever waits for it makes
+# every group wait: rather the erasure is asked for again.
+_BRIEFLY = text("SET LOCAL lock_timeout = '2s'")
+_PATIENTLY = text("SET LOCAL lock_timeout = 0")
 _ALONE = text("LOCK TABLE erased_identity IN ACCESS EXCLUSIVE MODE")
 # Beside everybody who counts as the person: placeholders their bookings had before there was an address.
 _PEOPLE = text(
@@ -86,12 +93,12 @@ async def erase_user(
 ) -> Sequence[UUID]:
     """Erase a user with everybody who counts as the same person and commit; return who that was.
 
-    ``confirm`` is the user's id or an address of theirs. Erasing again changes nothing. Raises ``NoSuchUser`` or
-    :class:`NotConfirmed`.
+    ``confirm`` is the user's id or an address of theirs. Erasing again changes nothing. Raises ``NoSuchUser``,
+    :class:`NotConfirmed` or :class:`BusyElsewhere`.
     """
     async with engine.begin() as connection:
         await take_turn(connection)
-        await connection.execute(_ALONE)
+        await _be_alone(connection)
         people = await _people(connection, user_id)
         present = [row for row in people if row["erased_at"] is None]
         if not present:
@@ -100,6 +107,17 @@ async def erase_user(
             raise NotConfirmed
         await _erase(connection, source, present, decision)
     return [row["id"] for row in present]
+
+
+async def _be_alone(connection: AsyncConnection) -> None:
+    await connection.execute(_BRIEFLY)
+    try:
+        await connection.execute(_ALONE)
+    except DBAPIError as error:
+        if sqlstate(error) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise BusyElsewhere from error
+    await connection.execute(_PATIENTLY)
 
 
 async def _people(connection: AsyncConnection, user_id: UUID) -> Sequence[RowMapping]:

@@ -186,6 +186,28 @@ BOOKINGS = [
     # Which bookings of erased users still hold personal data: the erasing worker's queue.
     "ALTER TABLE booking_user ADD COLUMN forgotten boolean NOT NULL DEFAULT false",
     "CREATE INDEX booking_user_remembered ON booking_user (user_id) WHERE NOT forgotten",
+    # Whose a booking was before: its history tells of them too. Few bookings ever change hands.
+    """
+    CREATE TABLE booking_user_before (
+        booking_id  text NOT NULL,
+        user_id     uuid NOT NULL,
+        forgotten   boolean NOT NULL DEFAULT false,
+        PRIMARY KEY (user_id, booking_id)
+    )
+    """,
+    """
+    CREATE FUNCTION gateway.keep_user_before() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO gateway.booking_user_before (booking_id, user_id) VALUES (OLD.booking_id, OLD.user_id)
+        ON CONFLICT (user_id, booking_id) DO UPDATE SET forgotten = false;
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE TRIGGER keep_user_before AFTER UPDATE OF user_id ON booking_user
+    FOR EACH ROW WHEN (OLD.user_id IS NOT NULL AND OLD.user_id IS DISTINCT FROM NEW.user_id)
+    EXECUTE FUNCTION gateway.keep_user_before()
+    """,
 ]
 
 # Likewise how many payments there are, whose rows are never deleted.
