@@ -74,9 +74,10 @@ class Correction(BaseModel):
 
 
 class Decided(BaseModel):
-    """How many entries were open and are decided on now."""
+    """How many entries were open and are decided on now; ``superseded``: settled by a newer version of the booking."""
 
     entries: int
+    superseded: int = 0
 
 
 def create_router(history: History) -> APIRouter:
@@ -150,9 +151,10 @@ def _add_deciding(router: APIRouter, desk: Desk) -> None:
         """Try entries again as their rows are now."""
         ids = await desk.ids_of(body.code) if body.code else body.ids
         try:
-            return Decided(entries=await desk.retry(ids, by=actor.name))
+            done = await desk.retry(ids, by=actor.name)
         except HistoryError as refused:
             raise DeskRefused(str(refused)) from None
+        return Decided(entries=done.again, superseded=done.superseded)
 
     @router.post("/errors/{booking_id}/fix", responses=documented(400, 404, 409))
     async def fix(booking_id: str, body: Correction, actor: By) -> Decided:
