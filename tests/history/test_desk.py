@@ -70,18 +70,18 @@ async def run_state(moved: Moved) -> str:
 
 
 @pytest.mark.parametrize(
-    ("newer", "captured"),
-    [("UPDATE bookings SET status = 'PAID'", True), ("DELETE FROM bookings", False), (None, True)],
+    ("newer", "pages"),
+    [("UPDATE bookings SET status = 'PAID'", 1), ("DELETE FROM bookings", 0), (None, 1)],
     ids=["updated", "deleted", "imported"],
 )
-async def test_an_overtaken_change_never_comes_back(moved: Moved, newer: str | None, captured: bool) -> None:
+async def test_an_overtaken_change_never_comes_back(moved: Moved, newer: str | None, pages: int) -> None:
     entry = await set_aside_change(moved, TOLD)
     if newer:
         await moved.rows("bookings-gateway", f"{newer} WHERE CAST(id AS text) = :id", id=TOLD)
     else:
         await moved.rows("bookings-gateway", "UPDATE import_item SET imported_at = clock_timestamp()")
-    if captured:
-        await moved.settle()
+    for _ in range(pages):
+        await moved.capture.capture_page(moved.gateway, "/bookings-gateway")
     assert await Desk(moved.history).retry([entry], by="Olga") == Retried(again=0, superseded=1)
     told = await versions(moved, TOLD)
     await moved.settle()
@@ -184,3 +184,29 @@ async def test_a_change_no_event_could_be_made_of_stands_at_the_desk_and_is_trie
 async def test_an_unknown_booking_is_a_404(moved: Moved) -> None:
     async with client_of(moved) as client:
         assert (await client.get("/errors/nobody")).status_code == 404
+
+
+async def test_a_correction_is_shown_by_its_columns_alone_and_every_decision_is_audited(moved: Moved) -> None:
+    said = {"contactDetails": {"email": "ann@example.com"}, "medicalNotes": "peanuts"}
+    async with client_of(moved) as client:
+        fixed = await client.post(f"/errors/{FUTURE}/fix", json={"columns": said, "reason": "typing error"})
+        shown = await client.get(f"/errors/{FUTURE}")
+        await client.post("/errors/retry", json={"ids": [FUTURE]})
+        await client.post("/errors/waive", json={"ids": [FUTURE], "reason": "a sample"})
+
+    assert (fixed.status_code, shown.json()["correction"]) == (200, ["contactDetails", "medicalNotes"])
+    assert "peanuts" not in shown.text
+    lines = await moved.rows("bookings-gateway", "SELECT actor, action, entity, after FROM audit ORDER BY id")
+    assert [(line["actor"], line["action"], line["entity"]) for line in lines] == [
+        ("Olga", "history.fixed", f"booking/{FUTURE}"),
+        ("Olga", "history.retried", "history/errors"),
+        ("Olga", "history.waived", "history/errors"),
+    ]
+    assert "peanuts" not in str(lines)
+
+
+async def test_what_no_text_can_hold_is_refused(moved: Moved) -> None:
+    async with client_of(moved) as client:
+        for path in ("/errors?after=%00", "/errors?code=%00", "/errors/a%00"):
+            assert (await client.get(path)).status_code == 422
+        assert (await client.post("/errors/waive", json={"ids": ["\0"], "reason": "sample"})).status_code == 422

@@ -72,7 +72,7 @@ class Queries:
         self._names["contact_object"] = f"SELECT {_contact_object(table)} AS contact"
         self._names["searched"] = _searched(table)
         exported = _exported(table, zone=zone)
-        self.export_columns = {name: name == table.layout.final_amount for name in exported}
+        self.export_columns = tuple(exported)
         self._names["exported"] = ", ".join(f"{text_} AS {quoted(name)}" for name, text_ in exported.items())
         self._made: dict[object, TextClause] = {}
 
@@ -90,7 +90,7 @@ class Queries:
         return self._make(COUNT, condition=_condition(wanted))
 
     def export(self, wanted: Filter) -> TextClause:
-        """Every match as a row of texts, named by ``export_columns``: name → whether it is an amount."""
+        """Every match as a row of texts, named by ``export_columns``."""
         return self._make(EXPORT, payments=PAYMENTS_OF_ALL, condition=_condition(wanted))
 
     def booking(self) -> TextClause:
