@@ -1,6 +1,6 @@
 """What the admin API's routes have in common: what they call, their paging, and the age of what they show."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -75,11 +75,13 @@ def _shown(moment: datetime | None) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else "never"
 
 
-async def csv_body(header: Sequence[str], rows: AsyncIterator[Sequence[object]]) -> AsyncIterator[bytes]:
+async def csv_body(
+    header: Sequence[str], rows: AsyncIterator[Sequence[object]], *, amounts: Collection[str] = ()
+) -> AsyncIterator[bytes]:
     """Yield a CSV file, a few hundred lines at a time; text that would be a formula gets an apostrophe in front."""
     lines: list[Sequence[object]] = [header]
     async for row in rows:
-        lines.append(guarded(row))
+        lines.append(guarded(row, header, amounts))
         if len(lines) >= LINES:
             yield lines_of(lines)
             lines.clear()
