@@ -172,3 +172,15 @@ async def test_a_missing_legacy_table_is_said_in_the_legacy_form(
 
     assert answer.status_code == 503
     assert "There is no table 'bookings'" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "query", ["search=%00", "status=%00", f"limit={10**20}", f"offset={10**20}", "search=a%00b&limit=1"]
+)
+@pytest.mark.parametrize("path", ["/bookings", "/bookings/export"])
+async def test_what_the_database_cannot_hold_is_refused(client: httpx.AsyncClient, path: str, query: str) -> None:
+    if path.endswith("export") and "\x00" not in httpx.QueryParams(query).get("search", ""):
+        query = "status=%00"
+    answer = await client.get(f"{path}?{query}")
+
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])

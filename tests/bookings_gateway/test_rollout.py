@@ -60,7 +60,18 @@ def test_nobody_is_on_the_new_path_without_being_somebody() -> None:
     assert not any(Flags(SHIPPED).is_on(flag, None) for flag in Flag)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"flags": 7}', '{"flags": {"legacy-enrichment": {}}}', "{}"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"flags": 7}',
+        '{"flags": {"legacy-enrichment": {}}}',
+        "{}",
+        pytest.param("[" * 100_000, id="deep"),
+    ],
+)
 def test_a_broken_file_means_the_old_path(tmp_path: Path, content: str) -> None:
     path = write(tmp_path / "flags.json", legacy_enrichment="on")
     flags = Flags(path)

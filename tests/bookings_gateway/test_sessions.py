@@ -170,6 +170,7 @@ async def test_named_origins_are_the_only_ones(gateway_databases: Databases) -> 
     "headers",
     [
         {"Content-Type": "application/json", "Origin": "https://evil.example"},
+        {"Content-Type": "application/json", "Origin": "http://["},
         {"Content-Type": "text/plain"},  # what a page may send anywhere without asking
     ],
 )

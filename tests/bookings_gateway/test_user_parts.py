@@ -7,7 +7,7 @@ import pytest
 from bookings_gateway.remote import Part
 from support.admin import Admin, person, totals, user_id
 from support.events import booking, linked, merged, payment
-from support.legacy_table import fetch
+from support.legacy_table import execute, fetch
 
 ANN, BOB = user_id("Ann Lee"), user_id("Bob Orr")
 PAYMENT = "00000000-0000-4000-8000-0000000000f1"
@@ -226,3 +226,36 @@ async def test_payments_are_filtered(ann: Admin, query: dict[str, Any], total: i
     page = await ann.get("/payments", **query)
 
     assert (page["total"], len(page["data"])) == (total, total)
+
+
+async def test_the_tag_is_the_version_that_is_shown(ann: Admin) -> None:
+    ann.services.sequence = 7
+    shown = await ann.client.get(f"/api/admin/users/{ANN}")
+
+    assert shown.headers["ETag"] == '"1"'
+    answer = await ann.client.patch(
+        f"/api/admin/users/{ANN}", json={"firstName": "Anne"}, headers={"If-Match": shown.headers["ETag"]}
+    )
+    assert answer.status_code == 412
+
+
+@pytest.mark.parametrize("tag", ["\xe9".encode(), "3\u20ac".encode(), b"3" * 41, b""])
+async def test_a_tag_that_is_none_is_refused(ann: Admin, tag: bytes) -> None:
+    response = await ann.client.patch(f"/api/admin/users/{ANN}", json={"firstName": "Anne"}, headers={b"If-Match": tag})
+    assert response.status_code == 422
+
+
+async def test_payments_without_a_method_come_first(ann: Admin) -> None:
+    await execute(ann.engine, "UPDATE booking_payment SET method = 'card'")
+    await ann.heard(payment("00000000-0000-4000-8000-0000000000f2", "b2"))
+
+    for order, methods in (("asc", [None, "card"]), ("desc", ["card", None])):
+        page = await ann.get("/payments", sort="method", order=order)
+        assert [each["method"] for each in page["data"]] == methods
+
+
+async def test_an_amount_below_zero_stays_a_number_in_the_export(ann: Admin) -> None:
+    await ann.heard(payment(PAYMENT, "b1", 2, refunded=10000))
+    export = await ann.client.get("/api/admin/payments/export")
+
+    assert ",-32.50," in export.text

@@ -10,7 +10,8 @@ from starlette.middleware.base import RequestResponseEndpoint
 
 from bookings_gateway import api_migration
 from bookings_gateway.access.actor import Actor, Role
-from bookings_gateway.history.desk import Desk
+from bookings_gateway.history.desk import Desk, Retried
+from bookings_gateway.history.errors import ImportHeld
 from shared.problems import answer_errors
 from support.databases import Databases
 from support.history import Moved, moving
@@ -18,6 +19,7 @@ from support.legacy_history import LAYOUTS, due, facts
 
 FACTS = facts(60, seed=41)
 SET_ASIDE = sorted(due(LAYOUTS["default"], FACTS).set_aside)
+TOLD = next(str(fact.id) for fact in FACTS if str(fact.id) not in SET_ASIDE)
 FUTURE = next(str(fact.id) for fact in FACTS if fact.created and fact.created.year > 2050)
 
 
@@ -43,6 +45,92 @@ def client_of(moved: Moved) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway/api/admin/migration")
 
 
+def decided(entries: int) -> dict[str, int]:
+    return {"entries": entries, "superseded": 0}
+
+
+async def set_aside_change(moved: Moved, booking_id: str) -> str:
+    """A change of an hour ago, set aside by a gateway that could not read it; its entry's id."""
+    change = """
+        INSERT INTO booking_change_failed (seq, op, booking_id, row, changed_at, error, failed_at)
+        SELECT nextval(pg_get_serial_sequence('booking_change', 'seq')), 'U', CAST(id AS text), row_to_json(b),
+               now() - interval '1 hour', 'ValueError', now() - interval '1 hour'
+        FROM bookings b WHERE CAST(id AS text) = :id RETURNING 'change:' || seq
+    """.replace("'change:'", "'change\\:'")
+    return str(await moved.value("bookings-gateway", change, id=booking_id))
+
+
+async def versions(moved: Moved, booking_id: str) -> int:
+    count = "SELECT count(*) FROM event_log WHERE subject = :id"
+    return int(await moved.value("bookings-gateway", count, id=booking_id))
+
+
+async def run_state(moved: Moved) -> str:
+    return str(await moved.value("bookings-gateway", "SELECT state FROM import_run"))
+
+
+@pytest.mark.parametrize(
+    ("newer", "pages"),
+    [("UPDATE bookings SET status = 'PAID'", 1), ("DELETE FROM bookings", 0), (None, 1)],
+    ids=["updated", "deleted", "imported"],
+)
+async def test_an_overtaken_change_never_comes_back(moved: Moved, newer: str | None, pages: int) -> None:
+    entry = await set_aside_change(moved, TOLD)
+    if newer:
+        await moved.rows("bookings-gateway", f"{newer} WHERE CAST(id AS text) = :id", id=TOLD)
+    else:
+        await moved.rows("bookings-gateway", "UPDATE import_item SET imported_at = clock_timestamp()")
+    for _ in range(pages):
+        await moved.capture.capture_page(moved.gateway, "/bookings-gateway")
+    assert await Desk(moved.history).retry([entry], by="Olga") == Retried(again=0, superseded=1)
+    told = await versions(moved, TOLD)
+    await moved.settle()
+
+    assert await versions(moved, TOLD) == told
+    assert await Desk(moved.history).find(states=["set_aside"], code="change_unreadable") == []
+
+
+async def test_two_changes_tried_again_one_by_one_are_told_in_their_order(moved: Moved) -> None:
+    await moved.rows("bookings-gateway", "UPDATE import_item SET imported_at = now() - interval '2 hours'")
+    entries = [await set_aside_change(moved, TOLD) for _ in range(2)]
+    before = await versions(moved, TOLD)
+
+    for entry in entries:
+        assert await Desk(moved.history).retry([entry], by="Olga") == Retried(again=1, superseded=0)
+    await moved.settle()
+    assert await versions(moved, TOLD) == before + 2
+
+
+@pytest.mark.parametrize("run", ["paused", "failed"])
+async def test_the_desk_gives_the_run_back_as_it_was(moved: Moved, run: str) -> None:
+    await moved.rows("bookings-gateway", "UPDATE import_run SET state = :run", run=run)
+    desk = Desk(moved.history)
+
+    assert (await desk.retry([FUTURE], by="Olga")).again == 1
+    assert await run_state(moved) == run
+    await desk.correct(FUTURE, {"createdAt": "2024-05-01T10:00:00+00:00"}, by="Olga", reason="typing error")
+    assert await run_state(moved) == run
+
+
+async def test_a_booking_that_was_told_is_not_told_again_by_a_retry(moved: Moved) -> None:
+    before = await versions(moved, TOLD)
+
+    assert await Desk(moved.history).retry([TOLD, "nobody"], by="Olga") == Retried(again=0, superseded=0)
+    assert await versions(moved, TOLD) == before
+
+
+async def test_nothing_is_decided_while_an_import_runs(moved: Moved) -> None:
+    await moved.begin()
+    desk = Desk(moved.history)
+
+    with pytest.raises(ImportHeld):
+        await desk.retry([FUTURE], by="Olga")
+    with pytest.raises(ImportHeld):
+        await desk.correct(FUTURE, {"createdAt": None}, by="Olga", reason="typing error")
+    shown = await desk.show(FUTURE)
+    assert (shown["decisions"], shown["correction"]) == ([], None)
+
+
 async def test_a_corrected_row_is_told_and_the_legacy_row_stays(moved: Moved) -> None:
     before = await moved.checksum()
     desk = Desk(moved.history)
@@ -64,7 +152,7 @@ async def test_waiving_wants_a_reason_and_settles_the_check(moved: Moved) -> Non
         again = await client.post("/errors/waive", json={"ids": SET_ASIDE, "reason": "samples"})
 
     assert sorted(item["id"] for item in listed["items"]) == SET_ASIDE
-    assert (refused.status_code, waived.json(), again.json()) == (422, {"entries": len(SET_ASIDE)}, {"entries": 0})
+    assert (refused.status_code, waived.json(), again.json()) == (422, decided(len(SET_ASIDE)), decided(0))
     (check,) = [check for check in (await moved.verified()).checks if check.name == "V12"]
     assert check.passed
 
@@ -86,7 +174,7 @@ async def test_a_change_no_event_could_be_made_of_stands_at_the_desk_and_is_trie
     desk = Desk(moved.history)
 
     (entry,) = await desk.find(states=["set_aside"], code="change_unreadable")
-    assert await desk.retry([entry["id"]], by="Olga") == 1
+    assert await desk.retry([entry["id"]], by="Olga") == Retried(again=1, superseded=0)
     await moved.settle()
     (entry,) = await desk.find(states=["set_aside"], code="change_unreadable")
     assert await desk.waive([entry["id"]], by="Olga", reason="not a booking") == 1
@@ -96,3 +184,29 @@ async def test_a_change_no_event_could_be_made_of_stands_at_the_desk_and_is_trie
 async def test_an_unknown_booking_is_a_404(moved: Moved) -> None:
     async with client_of(moved) as client:
         assert (await client.get("/errors/nobody")).status_code == 404
+
+
+async def test_a_correction_is_shown_by_its_columns_alone_and_every_decision_is_audited(moved: Moved) -> None:
+    said = {"contactDetails": {"email": "ann@example.com"}, "medicalNotes": "peanuts"}
+    async with client_of(moved) as client:
+        fixed = await client.post(f"/errors/{FUTURE}/fix", json={"columns": said, "reason": "typing error"})
+        shown = await client.get(f"/errors/{FUTURE}")
+        await client.post("/errors/retry", json={"ids": [FUTURE]})
+        await client.post("/errors/waive", json={"ids": [FUTURE], "reason": "a sample"})
+
+    assert (fixed.status_code, shown.json()["correction"]) == (200, ["contactDetails", "medicalNotes"])
+    assert "peanuts" not in shown.text
+    lines = await moved.rows("bookings-gateway", "SELECT actor, action, entity, after FROM audit ORDER BY id")
+    assert [(line["actor"], line["action"], line["entity"]) for line in lines] == [
+        ("Olga", "history.fixed", f"booking/{FUTURE}"),
+        ("Olga", "history.retried", "history/errors"),
+        ("Olga", "history.waived", "history/errors"),
+    ]
+    assert "peanuts" not in str(lines)
+
+
+async def test_what_no_text_can_hold_is_refused(moved: Moved) -> None:
+    async with client_of(moved) as client:
+        for path in ("/errors?after=%00", "/errors?code=%00", "/errors/a%00"):
+            assert (await client.get(path)).status_code == 422
+        assert (await client.post("/errors/waive", json={"ids": ["\0"], "reason": "sample"})).status_code == 422

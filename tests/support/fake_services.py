@@ -27,7 +27,7 @@ class FakeServices:
     headers: list[dict[str, str]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
-    sequence: int = 3
+    sequence: int = 1
 
     def remote(self) -> Remote:
         """Return clients of these services."""

@@ -1,6 +1,6 @@
 """What the admin API's routes have in common: what they call, their paging, and the age of what they show."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -11,19 +11,24 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.access import audit
 from bookings_gateway.access.actor import Actor
-from bookings_gateway.export import FORMULA, LINES, lines_of
+from bookings_gateway.export import LINES, guarded, lines_of
 from bookings_gateway.remote import Remote
 from bookings_gateway.schemas_admin import Word
 
 PREFIX = "/api/admin"
 AGE_HEADER = "X-Read-Model-Heard"
 
+NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text holds none
+
 Limit = Annotated[int, Query(ge=1, le=200)]
 Offset = Annotated[int, Query(ge=0, le=1_000_000_000)]
 Cursor = Annotated[Word | None, Query(description="`next` of the page before")]
 Order = Annotated[Literal["asc", "desc"], Query(description="What is missing counts as the smallest")]
 Search = Annotated[
-    str | None, Query(max_length=200, description="Name, e-mail, phone in any format, company, reference; words begun")
+    str | None,
+    Query(
+        max_length=200, pattern=NO_NUL, description="Name, e-mail, phone in any format, company, reference; words begun"
+    ),
 ]
 _KEY = Header(
     alias="Idempotency-Key",
@@ -77,11 +82,13 @@ def _shown(moment: datetime | None) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else "never"
 
 
-async def csv_body(header: Sequence[str], rows: AsyncIterator[Sequence[object]]) -> AsyncIterator[bytes]:
+async def csv_body(
+    header: Sequence[str], rows: AsyncIterator[Sequence[object]], *, amounts: Collection[str] = ()
+) -> AsyncIterator[bytes]:
     """Yield a CSV file, a few hundred lines at a time; text that would be a formula gets an apostrophe in front."""
     lines: list[Sequence[object]] = [header]
     async for row in rows:
-        lines.append([f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell for cell in row])
+        lines.append(guarded(row, header, amounts))
         if len(lines) >= LINES:
             yield lines_of(lines)
             lines.clear()

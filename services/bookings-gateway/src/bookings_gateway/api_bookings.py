@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 
 from bookings_gateway.access.actor import Actor, current_actor
+from bookings_gateway.admin_desk import NO_NUL
 from bookings_gateway.errors import LegacyError, LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.listing import Filter
 from bookings_gateway.rollout.switch import Rollout
@@ -21,6 +22,7 @@ log = structlog.get_logger(__name__)
 Who = Annotated[Actor, Depends(current_actor)]
 
 _JSON = "application/json"
+_LARGEST = 2**63 - 1  # as PostgreSQL's LIMIT and OFFSET take it
 _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"description": 'The request is refused: `{"error": "…"}`'},
     404: {"description": 'There is no such booking: `{"error": "Booking not found"}`'},
@@ -86,10 +88,12 @@ def _add_reading(router: APIRouter, rollout: Rollout) -> None:
     @router.get("", response_class=Response)
     async def list_bookings(
         actor: Who,
-        search: Annotated[str | None, Query(description="In name, e-mail, phone, company, reference")] = None,
-        status: Annotated[str | None, Query(description="In any case")] = None,
-        limit: Annotated[int | None, Query(ge=1)] = None,
-        offset: Annotated[int, Query(ge=0)] = 0,
+        search: Annotated[
+            str | None, Query(pattern=NO_NUL, description="In name, e-mail, phone, company, reference")
+        ] = None,
+        status: Annotated[str | None, Query(pattern=NO_NUL, description="In any case")] = None,
+        limit: Annotated[int | None, Query(ge=1, le=_LARGEST)] = None,
+        offset: Annotated[int, Query(ge=0, le=_LARGEST)] = 0,
     ) -> Response:
         """Return bookings as a bare array, newest first; `X-Total-Count` counts them before limit and offset."""
         body, total = await rollout.find(actor, Filter(search, status, limit, offset))
@@ -98,8 +102,8 @@ def _add_reading(router: APIRouter, rollout: Rollout) -> None:
 
     @router.get("/export", response_class=StreamingResponse)
     async def export_bookings(
-        search: Annotated[str | None, Query(description="As in the listing")] = None,
-        status: Annotated[str | None, Query(description="In any case")] = None,
+        search: Annotated[str | None, Query(pattern=NO_NUL, description="As in the listing")] = None,
+        status: Annotated[str | None, Query(pattern=NO_NUL, description="In any case")] = None,
     ) -> StreamingResponse:
         """Return bookings as CSV in UTF-8, newest first; formulas quoted by an apostrophe."""
         lines = rollout.bookings.export(Filter(search, status))

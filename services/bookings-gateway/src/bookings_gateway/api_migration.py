@@ -2,12 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bookings_gateway.access import audit
 from bookings_gateway.access.actor import Actor, current_actor
+from bookings_gateway.admin_desk import NO_NUL
 from bookings_gateway.history.counts import Counts
 from bookings_gateway.history.desk import Desk
 from bookings_gateway.history.errors import HistoryError, NoSuchItem
@@ -36,6 +38,8 @@ _LAG = text(
 )
 
 By = Annotated[Actor, Depends(current_actor)]
+Id = Annotated[str, Path(pattern=NO_NUL)]
+Text = Annotated[str, StringConstraints(pattern=NO_NUL)]
 
 
 class DeskRefused(Refusal):
@@ -53,15 +57,15 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    ids: Annotated[list[str], Field(max_length=10_000)] = []
-    code: str | None = None
-    reason: Annotated[str | None, Field(max_length=1_000)] = None
+    ids: Annotated[list[Text], Field(max_length=10_000)] = []
+    code: Text | None = None
+    reason: Annotated[Text | None, Field(max_length=1_000)] = None
 
 
 class Waiver(Decision):
     """A waiver is nothing without its reason."""
 
-    reason: Annotated[str, Field(min_length=3, max_length=1_000)]
+    reason: Annotated[Text, Field(min_length=3, max_length=1_000)]
 
 
 class Correction(BaseModel):
@@ -70,13 +74,14 @@ class Correction(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     columns: dict[str, Any]
-    reason: Annotated[str, Field(min_length=3, max_length=1_000)]
+    reason: Annotated[Text, Field(min_length=3, max_length=1_000)]
 
 
 class Decided(BaseModel):
-    """How many entries were open and are decided on now."""
+    """How many entries were open and are decided on now; ``superseded``: settled by a newer version of the booking."""
 
     entries: int
+    superseded: int = 0
 
 
 def create_router(history: History) -> APIRouter:
@@ -120,8 +125,8 @@ def _add_reading(router: APIRouter, desk: Desk) -> None:
     @router.get("/errors")
     async def errors(
         state: Annotated[str, Query(pattern="^(set_aside|waived|review|reviewed)$")] = "set_aside",
-        code: str | None = None,
-        after: str = "",
+        code: Annotated[str | None, Query(pattern=NO_NUL)] = None,
+        after: Annotated[str, Query(pattern=NO_NUL)] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> dict[str, Any]:
         """Return entries of the error desk, and how many of each code are open."""
@@ -129,13 +134,14 @@ def _add_reading(router: APIRouter, desk: Desk) -> None:
         return {"codes": await desk.by_code(), "items": [dict(row) for row in found]}
 
     @router.get("/errors/{booking_id}", responses=documented(404))
-    async def error(booking_id: str) -> dict[str, Any]:
-        """Return one entry with what was decided; of the row, only that it is there."""
+    async def error(booking_id: Id) -> dict[str, Any]:
+        """Return one entry with what was decided; of the row that it is there, of a correction which columns."""
         try:
             shown = await desk.show(booking_id)
         except NoSuchItem as missing:
             raise NoSuchEntry(str(missing)) from None
-        return {**shown, "row": None if shown["row"] is None else "present"}
+        row = None if shown["row"] is None else "present"
+        return {**shown, "row": row, "correction": sorted(shown["correction"] or {})}
 
 
 def _add_deciding(router: APIRouter, desk: Desk) -> None:
@@ -143,19 +149,23 @@ def _add_deciding(router: APIRouter, desk: Desk) -> None:
     async def waive(body: Waiver, actor: By) -> Decided:
         """Leave entries as they are, for a reason."""
         ids = await desk.ids_of(body.code) if body.code else body.ids
-        return Decided(entries=await desk.waive(ids, by=actor.name, reason=body.reason))
+        waived = await desk.waive(ids, by=actor.name, reason=body.reason)
+        await _record(desk, actor, "history.waived", {"rows": waived})
+        return Decided(entries=waived)
 
     @router.post("/errors/retry", responses=documented(400, 409))
     async def retry(body: Decision, actor: By) -> Decided:
         """Try entries again as their rows are now."""
         ids = await desk.ids_of(body.code) if body.code else body.ids
         try:
-            return Decided(entries=await desk.retry(ids, by=actor.name))
+            done = await desk.retry(ids, by=actor.name)
         except HistoryError as refused:
             raise DeskRefused(str(refused)) from None
+        await _record(desk, actor, "history.retried", {"rows": done.again + done.superseded})
+        return Decided(entries=done.again, superseded=done.superseded)
 
     @router.post("/errors/{booking_id}/fix", responses=documented(400, 404, 409))
-    async def fix(booking_id: str, body: Correction, actor: By) -> Decided:
+    async def fix(booking_id: Id, body: Correction, actor: By) -> Decided:
         """Say what a row set aside should have said, and try it again."""
         try:
             await desk.correct(booking_id, body.columns, by=actor.name, reason=body.reason)
@@ -163,4 +173,13 @@ def _add_deciding(router: APIRouter, desk: Desk) -> None:
             raise NoSuchEntry(str(missing)) from None
         except HistoryError as refused:
             raise DeskRefused(str(refused)) from None
+        await _record(desk, actor, "history.fixed", body.columns, entity=f"booking/{booking_id}")
         return Decided(entries=1)
+
+
+async def _record(
+    desk: Desk, actor: Actor, action: str, after: audit.Values, *, entity: str = "history/errors"
+) -> None:
+    """Record what the desk has just done for somebody; commits by itself."""
+    async with desk.engine.begin() as connection:
+        await audit.record(connection, actor, action=action, entity=entity, after=after)

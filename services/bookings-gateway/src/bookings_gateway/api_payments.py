@@ -21,6 +21,7 @@ from shared.problems import documented
 Staff = Annotated[Actor, Depends(current_actor)]
 Sort = Literal["createdAt", "paidAt", "amount", "refunded", "status", "method", "currency"]
 _PAYING = documented(400, 404, 409)
+_AMOUNTS = frozenset(["amount", "received", "refunded", "disputed", "net"])
 _EXPORTED = (
     *("id", "status", "currency", "amount", "received", "refunded", "disputed", "net", "method", "bookingReference"),
     *("bookingId", "userId", "customerName", "reference", "stripePaymentIntentId", "paidAt", "createdAt"),
@@ -103,7 +104,7 @@ def _add_lists(routes: APIRouter, desk: Desk) -> None:
     async def export_payments(filters: Annotated[Filters, Depends()]) -> StreamingResponse:
         """Return all payments that match as CSV, safe to open in a spreadsheet."""
         headers = {"Content-Disposition": 'attachment; filename="payments.csv"'}
-        body = csv_body(_EXPORTED, _cells(desk, filters.wanted))
+        body = csv_body(_EXPORTED, _cells(desk, filters.wanted), amounts=_AMOUNTS)
         return StreamingResponse(body, media_type="text/csv; charset=utf-8", headers=headers)
 
 

@@ -99,7 +99,9 @@ def add_changes(routes: APIRouter, desk: Desk) -> None:
         body: users.UserChange,
         actor: Staff,
         response: Response,
-        if_match: Annotated[str | None, Header(description="The `ETag` the user was read with")] = None,
+        if_match: Annotated[
+            str | None, Header(pattern=r"^[\x21-\x7e]{1,40}$", description="The `ETag` the user was read with")
+        ] = None,
     ) -> users.ChangedUser:
         """Correct a user. Only the fields sent change; null takes a correction back."""
         if if_match is None:

@@ -241,7 +241,8 @@ def _add_error_deciding(app: typer.Typer, program: Program) -> None:
         async def work(engine: AsyncEngine, settings: Settings) -> None:
             desk = Desk(compose.history(engine, settings))
             chosen = await desk.ids_of(code) if code else ids or []
-            console.print(f"{await desk.retry(chosen, by=by):,} tried again")
+            done = await desk.retry(chosen, by=by)
+            console.print(f"{done.again:,} tried again, {done.superseded:,} superseded by a newer version")
 
         run_history(program, work)
 

@@ -215,6 +215,13 @@ def _statement(template: str, wanted: PaymentsWanted, conditions: str) -> TextCl
             **_OF_PAYMENTS,
             conditions=conditions,
             key=PAYMENT_SORTS[wanted.sort],
-            direction="DESC" if wanted.descending else "ASC",
+            direction=_direction(wanted),
         )
     )
+
+
+def _direction(wanted: PaymentsWanted) -> str:
+    """What is missing counts as the smallest. Only a method can be; the index on times has PostgreSQL's own order."""
+    if wanted.sort == "method":
+        return "DESC NULLS LAST" if wanted.descending else "ASC NULLS FIRST"
+    return "DESC" if wanted.descending else "ASC"

@@ -85,7 +85,8 @@ class Queries:
         self._names["kept"] = ", ".join(f"b.{quoted(name)}" for name in kept)
         self._names["searched"] = _searched(table)
         exported = _exported(table, zone=zone)
-        self.export_columns = {name: name == table.layout.final_amount for name in exported}
+        self.export_columns = tuple(exported)
+        self.export_amounts = {table.layout.final_amount}
         self._names["exported"] = ", ".join(f"{text_} AS {quoted(name)}" for name, text_ in exported.items())
         self._made: dict[object, TextClause] = {}
 
@@ -103,7 +104,7 @@ class Queries:
         return self._make(_searched_by(COUNT, wanted))
 
     def export(self, wanted: Filter) -> TextClause:
-        """Every match as a row of texts, named by ``export_columns``: name → whether it is an amount."""
+        """Every match as a row of texts, named by ``export_columns``."""
         return self._make(EXPORT, payments=PAYMENTS_OF_ALL, condition=_condition(wanted))
 
     def booking(self) -> TextClause:

@@ -137,7 +137,7 @@ class _Step:
 
 async def search(engine: AsyncEngine, typed: str, *, limit: int) -> Found:
     """Return up to ``limit`` users, bookings and payments for what somebody typed."""
-    query = Query(typed.replace("\x00", " "))  # PostgreSQL's text has no such character
+    query = Query(typed.replace("\x00", " "))  # PostgreSQL's text holds none
     if query.is_empty:
         return Found()
     async with engine.connect() as connection:

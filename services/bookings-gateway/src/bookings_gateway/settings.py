@@ -48,7 +48,7 @@ class Settings(ServiceSettings):
         str, Field(description="Origins of the admin frontend's pages, comma separated; nothing: the gateway's own")
     ] = ""
     session_idle_minutes: Annotated[
-        int, Field(description="A session ends after so many minutes without a request", ge=1)
+        int, Field(description="A session ends after so many minutes without a request", ge=2)
     ] = 120
     session_hours: Annotated[int, Field(description="A session ends after so many hours in any case", ge=1)] = 12
     access_cache_seconds: Annotated[

@@ -24,7 +24,7 @@ NEWEST = 5
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """``sequence`` is the newest version of the user that is known."""
+    """``sequence`` is the version of the user that is shown, which a change made after reading it replaces."""
 
     body: users.UserDetail
     sequence: int
@@ -56,8 +56,7 @@ async def detail(desk: Desk, user_id: UUID) -> Detail:
         "parts": _parts(bookings, payments, notes, communications, activity),
         "unavailable": [name for name, part in asked.items() if part is None],
     }
-    sequence = max(person.row["user_sequence"], identity.sequence if identity else 0)
-    return Detail(users.UserDetail.model_validate(body), sequence)
+    return Detail(users.UserDetail.model_validate(body), person.row["user_sequence"])
 
 
 def _newest(part: Part, user_id: UUID, what: str) -> Call:

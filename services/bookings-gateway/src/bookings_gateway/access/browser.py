@@ -39,7 +39,7 @@ class Browser:
         origin = headers.get("origin")
         if origin is None or origin in self.origins:
             return
-        if self.origins or urlsplit(origin).netloc != headers.get("host"):
+        if self.origins or _host(origin) != headers.get("host"):
             raise ForgedRequest("This origin may not do this here.")
 
     def require_csrf_token(self, headers: Mapping[str, str], session_id: str) -> None:
@@ -47,3 +47,11 @@ class Browser:
         given = headers.get(CSRF_HEADER, "").encode()
         if not hmac.compare_digest(given, csrf_token(session_id).encode()):
             raise ForgedRequest(f"A write needs the header {CSRF_HEADER}, as login or GET /api/admin/session gave it.")
+
+
+def _host(origin: str) -> str | None:
+    """Return host and port of an origin; ``None`` of what is no origin."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None

@@ -4,7 +4,8 @@ Captured changes no event could be made of stand here too, under the code ``chan
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.history import runs
 from bookings_gateway.history.errors import NoSuchItem, NotReady
+from bookings_gateway.history.importer import Importer
 from bookings_gateway.history.move import History
 
 CHANGE_UNREADABLE = "change_unreadable"
@@ -63,21 +65,30 @@ _WAIVE_CHANGES = text(
     RETURNING 'change:' || seq AS id, op, booking_id, changed_at, error
     """
 )
+# A change goes back under its own number, in front of what came after it, unless that was told meanwhile: by a later
+# change, or by the import, which read the row as it then was. Runs in capture's turn, as a statement of its own after
+# it: no event is made meanwhile, and a writer still open gets a higher number than any here.
 _RETRY_CHANGES = text(
     """
-    WITH back AS (
-        DELETE FROM booking_change_failed WHERE 'change:' || seq = ANY(CAST(:ids AS text[]))
-        RETURNING seq, op, booking_id, row, changed_at
+    WITH asked AS (
+        DELETE FROM booking_change_failed WHERE 'change:' || seq = ANY(CAST(:ids AS text[])) RETURNING *
+    ), back AS (
+        INSERT INTO booking_change (seq, op, booking_id, row, changed_at) OVERRIDING SYSTEM VALUE
+        SELECT b.seq, b.op, b.booking_id, b.row, b.changed_at FROM asked b
+        WHERE NOT EXISTS (SELECT FROM event_log l WHERE l.subject = b.booking_id AND l.time > b.changed_at)
+          AND NOT EXISTS (SELECT FROM booking_change c WHERE c.booking_id = b.booking_id AND c.seq > b.seq)
+          AND NOT EXISTS (SELECT FROM import_item i WHERE i.booking_id = b.booking_id AND i.outcome = 'published'
+                                                      AND i.imported_at > b.failed_at)
+        RETURNING seq
     )
-    INSERT INTO booking_change (op, booking_id, row, changed_at)
-    SELECT op, booking_id, row, changed_at FROM back ORDER BY seq RETURNING booking_id
+    SELECT 'change:' || seq AS id, seq IN (SELECT seq FROM back) AS is_back FROM asked ORDER BY seq
     """
 )
 _CORRECT = text(
     """
     UPDATE import_item
     SET correction = CAST(coalesce(CAST(correction AS jsonb), '{}') || CAST(:columns AS jsonb) AS json)
-    WHERE booking_id = :id AND outcome IN ('set_aside', 'waived') RETURNING booking_id
+    WHERE booking_id = :id AND outcome IN ('set_aside', 'waived')
     """
 )
 _DECIDE = text(
@@ -87,6 +98,20 @@ _DECIDE = text(
     """
 )
 _IDS = text("SELECT booking_id FROM import_item WHERE outcome = 'set_aside' AND code = :code ORDER BY booking_id")
+_OPEN = text(
+    """
+    SELECT booking_id FROM import_item
+    WHERE booking_id = ANY(CAST(:ids AS text[])) AND outcome = ANY(CAST(:states AS text[])) ORDER BY booking_id
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """How many entries are tried again, and how many changes a newer version of their booking made needless."""
+
+    again: int
+    superseded: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,28 +169,57 @@ class Desk:
 
     async def correct(self, id_: str, columns: Mapping[str, Any], *, by: str, reason: str) -> None:
         """Say what a row set aside should have said, and try it again. The legacy row itself stays as it is."""
-        async with self.engine.begin() as connection:
-            changed = {"id": id_, "columns": json.dumps(columns)}
-            if (await connection.execute(_CORRECT, changed)).one_or_none() is None:
-                raise NoSuchItem(f"No booking {id_!r} is set aside.")
-            await _decide(connection, [id_], action="fix", by=by, reason=reason, facts=columns)
-        await self.retry([id_], by=by)
+        if not await self._open([id_], states=("set_aside", "waived")):
+            raise NoSuchItem(f"No booking {id_!r} is set aside.")
+        async with self._holding(by=by) as importer:
+            async with self.engine.begin() as connection:
+                await connection.execute(_CORRECT, {"id": id_, "columns": json.dumps(columns)})
+                await _decide(connection, [id_], action="fix", by=by, reason=reason, facts=columns)
+                await _decide(connection, [id_], action="retry", by=by, reason=None, facts=None)
+            await importer.again([id_])
 
-    async def retry(self, ids: Sequence[str], *, by: str) -> int:
-        """Try these again as they are now; return how many there were. Raises ``ImportHeld`` while an import runs."""
+    async def retry(self, ids: Sequence[str], *, by: str) -> Retried:
+        """Try these again as they are now. Raises ``ImportHeld`` while an import runs, with nothing decided."""
+        bookings = await self._again(ids, by=by)
+        changes, superseded = await self._put_back([id_ for id_ in ids if id_.startswith("change:")], by=by)
+        return Retried(bookings + changes, superseded)
+
+    async def _put_back(self, ids: Sequence[str], *, by: str) -> tuple[int, int]:
+        """Have changes captured again; return how many, and how many a newer version made needless."""
+        if not ids:
+            return 0, 0
         async with self.engine.begin() as connection:
-            changes = (await connection.execute(_RETRY_CHANGES, {"ids": list(ids)})).scalars().all()
-            await _decide(connection, list(ids), action="retry", by=by, reason=None, facts=None)
-        bookings = [id_ for id_ in ids if not id_.startswith("change:")]
-        return len(changes) + (await self._again(bookings, by=by) if bookings else 0)
+            await self.history.capture.capture_first(connection, self.history.name)
+            rows = (await connection.execute(_RETRY_CHANGES, {"ids": list(ids)})).all()
+            back = [row.id for row in rows if row.is_back]
+            superseded = [row.id for row in rows if not row.is_back]
+            await _decide(connection, back, action="retry", by=by, reason=None, facts=None)
+            await _decide(connection, superseded, action="superseded", by=by, reason=None, facts=None)
+        return len(back), len(superseded)
 
     async def _again(self, ids: Sequence[str], *, by: str) -> int:
+        """Tell those that are set aside again, and nothing else; return how many rows there were."""
+        if not (open_ := await self._open(ids)):
+            return 0
+        async with self._holding(by=by) as importer:
+            async with self.engine.begin() as connection:
+                await _decide(connection, open_, action="retry", by=by, reason=None, facts=None)
+            return await importer.again(open_)
+
+    async def _open(self, ids: Sequence[str], *, states: Sequence[str] = ("set_aside",)) -> list[str]:
         async with self.engine.connect() as connection:
-            run = await runs.current(connection)
-        if run is None:
-            raise NotReady("Nothing was imported yet.")
-        async with self.history.importing(by=by) as importer:
-            return await importer.again(ids)
+            found = await connection.execute(_OPEN, {"ids": list(ids), "states": list(states)})
+            return list(found.scalars())
+
+    @asynccontextmanager
+    async def _holding(self, *, by: str) -> AsyncIterator[Importer]:
+        """Hold the run, and give it back in the state it was in."""
+        async with self.engine.connect() as connection:
+            run = await runs.required(connection)
+        if run["state"] == "rolling_back":
+            raise NotReady("The import is being taken back; finish that first.")
+        async with self.history.importing(by=by, ends=run["state"]) as importer:
+            yield importer
 
 
 async def _decide(

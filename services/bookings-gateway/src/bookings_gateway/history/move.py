@@ -88,15 +88,18 @@ class History:
             return await Counts.from_ledger(connection)
 
     @asynccontextmanager
-    async def importing(self, *, by: str, force: bool = False, chunk_rows: int = CHUNK_ROWS) -> AsyncIterator[Importer]:
+    async def importing(
+        self, *, by: str, force: bool = False, chunk_rows: int = CHUNK_ROWS, ends: str = "imported"
+    ) -> AsyncIterator[Importer]:
         """Hold the run, a new one or the one begun before, and return what imports it.
 
-        When the block ends well, the run has imported everything there was. Raises ``ImportHeld``.
+        When the block ends well, the run is in the state ``ends``: unless said otherwise, it has imported everything
+        there was. Raises ``ImportHeld``.
         """
         importer = await self._open(by=by, force=force, chunk_rows=chunk_rows)
         yield importer
         async with self.engine.begin() as connection:
-            await runs.end(connection, importer.run, "imported")
+            await runs.end(connection, importer.run, ends)
 
     async def _open(self, *, by: str, force: bool, chunk_rows: int) -> Importer:
         async with self.engine.begin() as connection:

@@ -39,7 +39,7 @@ class FileProvider(AbstractProvider):
             said = json.loads(self._path.read_text())
             flags = {name: json.dumps(flag, sort_keys=True) for name, flag in said["flags"].items()}
             self._core.set_flags(said)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, OpenFeatureError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OpenFeatureError) as error:
             self._core, self.error = FlagdCore(), f"{type(error).__name__}: {error}"
             return {}
         self.error = None
