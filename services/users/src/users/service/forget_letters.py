@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.contracts import BookingSnapshot, read
 from shared.database import describe, is_transient
+from shared.emails import normalise_email
 from shared.errors import PermanentError
 from shared.events import Event, decode
-from users.domain import Erasure, erased_owner, identity_digest, normalise_email
+from users.domain import Erasure, erased_owner, identity_digest
 
 log = structlog.get_logger(__name__)
 
