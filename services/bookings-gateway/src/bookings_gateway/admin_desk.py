@@ -26,9 +26,7 @@ Cursor = Annotated[Word | None, Query(description="`next` of the page before")]
 Order = Annotated[Literal["asc", "desc"], Query(description="What is missing counts as the smallest")]
 Search = Annotated[
     str | None,
-    Query(
-        max_length=200, pattern=NO_NUL, description="Name, e-mail, phone in any format, company, reference; words begun"
-    ),
+    Query(max_length=200, description="Name, e-mail, phone in any format, company, reference; words begun"),
 ]
 _KEY = Header(
     alias="Idempotency-Key",

@@ -22,7 +22,7 @@ async def csv_lines(connection: AsyncConnection, queries: Queries, wanted: Filte
             yield lines_of([guarded(row, header, queries.export_amounts) for row in rows])
 
 
-def guarded(row: Sequence[object], names: Sequence[str], amounts: Collection[str | None]) -> list[object]:
+def guarded(row: Sequence[object], names: Sequence[str], amounts: Collection[str]) -> list[object]:
     """Return the cells with an apostrophe before what would be a formula; an amount below zero is none."""
     return [
         f"'{cell}" if isinstance(cell, str) and name not in amounts and cell.startswith(_FORMULA) else cell

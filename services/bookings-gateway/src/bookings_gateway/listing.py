@@ -86,7 +86,7 @@ class Queries:
         self._names["searched"] = _searched(table)
         exported = _exported(table, zone=zone)
         self.export_columns = tuple(exported)
-        self.export_amounts = {table.layout.final_amount}
+        self.export_amounts = {name for name in exported if name == table.layout.final_amount}
         self._names["exported"] = ", ".join(f"{text_} AS {quoted(name)}" for name, text_ in exported.items())
         self._made: dict[object, TextClause] = {}
 
