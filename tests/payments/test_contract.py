@@ -28,13 +28,8 @@ async def service(
         "PAYMENTS_STRIPE_API_KEY": KEY,
         "PAYMENTS_STRIPE_API_BASE": account.url,
     }
-    process = ServiceProcess("payments", port, environment, tmp_path / "payments.log")
-    process.start()
-    try:
-        await process.wait_ready()
+    async with ServiceProcess("payments", port, environment, tmp_path / "payments.log").running() as process:
         yield process
-    finally:
-        process.end()
 
 
 @pytest.mark.timeout(1200)

@@ -57,6 +57,16 @@ class ServiceProcess:
                 [str(program), "serve"], env={**os.environ, **self.environment}, stdout=log, stderr=log
             )
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["ServiceProcess"]:
+        """Start it, wait until it is ready, and end it afterwards."""
+        self.start()
+        try:
+            await self.wait_ready()
+            yield self
+        finally:
+            self.end()
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; SIGKILL and SIGTERM wait until the process is gone."""
         assert self._process is not None

@@ -21,13 +21,8 @@ async def service(databases: Databases, amqp_url: str, tmp_path: Path) -> AsyncI
         "USERS_PORT": str(port := free_port()),
         "INTERNAL_TOKEN": TOKEN,
     }
-    process = ServiceProcess("users", port, environment, tmp_path / "users.log")
-    process.start()
-    try:
-        await process.wait_ready()
+    async with ServiceProcess("users", port, environment, tmp_path / "users.log").running() as process:
         yield process
-    finally:
-        process.end()
 
 
 @pytest.mark.timeout(1200)

@@ -18,7 +18,8 @@ from bookings_gateway.capture import LOCK
 from bookings_gateway.counts import put_counts_together
 from bookings_gateway.domain import PERSONAL_COLUMNS
 from bookings_gateway.forget import forget_before, forget_history
-from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, quoted, statement
+from bookings_gateway.held_rows import hold
+from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, quoted
 from shared.database import describe, is_transient
 from shared.service import Service
 from shared.signal import AdaptivePoll, Signal
@@ -55,13 +56,6 @@ _ALONE = text(
            pg_advisory_xact_lock(:key)
     """
 )
-_HOLD = """
-    SELECT CAST(b.{id} AS text) FROM {table} b
-    WHERE b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[])) FOR NO KEY UPDATE OF b SKIP LOCKED
-"""
-_EXISTING = """
-    SELECT CAST(b.{id} AS text) FROM {table} b WHERE b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[]))
-"""
 _EMPTY = "UPDATE {table} b SET {emptied} WHERE b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[]))"
 _NOT_NULL = text("SELECT attname FROM pg_attribute WHERE attrelid = :oid AND attnum > 0 AND attnotnull")
 
@@ -156,24 +150,16 @@ class Erase:
     async def _forget(self, connection: AsyncConnection, due: Sequence[Row[tuple[str, bool]]]) -> int:
         await connection.execute(_ALONE, {"key": LOCK})
         table = await self.tables.get(connection)
-        held, missing = await _hold(connection, table, [row.booking_id for row in due if row.whole])
+        held = await hold(connection, table, [row.booking_id for row in due if row.whole])
         columns = await _personal(connection, table)
         if columns:
-            await connection.execute(_emptying(table, columns), {"ids": held})
-        ids = [*held, *missing]
+            await connection.execute(_emptying(table, columns), {"ids": list(held.statuses)})
+        ids = held.settled
         await forget_history(connection, ids, columns=list(columns))
         others = [row.booking_id for row in due if not row.whole]
         await forget_before(connection, others=others, settled=[*ids, *others])
         log.info("bookings_forgotten", bookings=len(ids), of_others=len(others))
         return len(ids) + len(others)
-
-
-async def _hold(connection: AsyncConnection, table: LegacyTable, due: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the rows locked for us, and the ids of which there is none."""
-    possible = {"ids": [booking_id for booking_id in due if table.can_be_id(booking_id)]}
-    held = list((await connection.execute(statement(_HOLD, table), possible)).scalars())
-    existing = set((await connection.execute(statement(_EXISTING, table), possible)).scalars())
-    return held, [booking_id for booking_id in due if booking_id not in existing]
 
 
 async def _personal(connection: AsyncConnection, table: LegacyTable) -> dict[str, str]:

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bookings_gateway.held_rows import hold
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, literal, statement
 from shared.database import is_transient
 from shared.service import Service
@@ -74,14 +75,6 @@ _PREPARE = text(
     """
 )
 
-# The rows that can be had now. The later statements of the transaction write to these alone, so none of them waits.
-_HOLD = """
-    SELECT CAST(b.{id} AS text) AS id, lower(CAST(b.{status} AS text)) AS status FROM {table} b
-    WHERE b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[])) FOR NO KEY UPDATE OF b SKIP LOCKED
-"""
-_EXISTING = """
-    SELECT CAST(b.{id} AS text) FROM {table} b WHERE b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[]))
-"""
 # "updatedAt" stays: the copy of the user's id is no change of the booking.
 _WRITE_LINKS = """
     UPDATE {table} b SET {user_id} = d.user_id
@@ -118,19 +111,6 @@ def payment_writing(table: LegacyTable) -> TextClause:
     names["assignments"] = ", ".join(f"{names[field]} = {value}" for field, value in assigned.items())
     names["unpaid"] = _UNPAID.format(**names) if layout.payment_status else "true"
     return text(_WRITE_PAYMENTS.format(**names))
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """The legacy rows of a page: those locked for us with their status, and those that are not there."""
-
-    statuses: dict[str, str]
-    missing: Sequence[str]
-
-    @property
-    def settled(self) -> list[str]:
-        """The bookings that are done with after this transaction; the others come again."""
-        return [*self.statuses, *self.missing]
 
 
 @dataclass(slots=True)
@@ -196,7 +176,7 @@ class WriteBack:
         if table.touching:
             await connection.execute(_LINKS_WRITTEN, {"ids": list(users)})
             return len(users)
-        held = await _hold(connection, table, list(users))
+        held = await hold(connection, table, list(users))
         mine = {"ids": list(held.statuses), "users": [users[booking_id] for booking_id in held.statuses]}
         await connection.execute(statement(_WRITE_LINKS, table), mine)
         await connection.execute(_LINKS_WRITTEN, {"ids": held.settled})
@@ -206,7 +186,7 @@ class WriteBack:
         table = await self.tables.get(connection)
         due = [row["booking_id"] for row in rows]
         payments = list((await connection.execute(_HOLD_PAYMENTS, {"ids": due})).scalars())
-        held = await _hold(connection, table, due)
+        held = await hold(connection, table, due)
         await connection.execute(payment_writing(table), {"ids": list(held.statuses)})
         cancelled = [booking_id for booking_id, status in held.statuses.items() if status == "cancelled"]
         marks = {"payments": payments, "ids": held.settled, "cancelled": cancelled, "missing": held.missing}
@@ -214,11 +194,3 @@ class WriteBack:
             if row.flag:
                 log.warning("payment_not_written", payment_id=row.payment_id, reason=row.flag)
         return len(held.settled)
-
-
-async def _hold(connection: AsyncConnection, table: LegacyTable, ids: Sequence[str]) -> Held:
-    """Lock which of the rows can be locked at once, and tell locked elsewhere from not there."""
-    possible = {"ids": [booking_id for booking_id in ids if table.can_be_id(booking_id)]}
-    statuses = {row.id: row.status for row in await connection.execute(statement(_HOLD, table), possible)}
-    existing = set((await connection.execute(statement(_EXISTING, table), possible)).scalars())
-    return Held(statuses, [booking_id for booking_id in ids if booking_id not in existing])
