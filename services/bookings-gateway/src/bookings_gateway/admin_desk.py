@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import Header, Query, Response
 from sqlalchemy import text
@@ -23,11 +23,6 @@ NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text holds none
 Limit = Annotated[int, Query(ge=1, le=200)]
 Offset = Annotated[int, Query(ge=0, le=1_000_000_000)]
 Cursor = Annotated[Word | None, Query(description="`next` of the page before")]
-Order = Annotated[Literal["asc", "desc"], Query(description="What is missing counts as the smallest")]
-Search = Annotated[
-    str | None,
-    Query(max_length=200, description="Name, e-mail, phone in any format, company, reference; words begun"),
-]
 _KEY = Header(
     alias="Idempotency-Key",
     min_length=8,

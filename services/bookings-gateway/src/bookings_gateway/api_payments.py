@@ -1,8 +1,7 @@
 """The HTTP door of payments: lists from the read model; refunds, manual payments and timelines from their service."""
 
 from collections.abc import AsyncIterator
-from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -12,72 +11,19 @@ from bookings_gateway import customer_records as records
 from bookings_gateway import schemas_admin as shown
 from bookings_gateway import schemas_payments as bodies
 from bookings_gateway.access.actor import Actor, current_actor
-from bookings_gateway.admin_desk import AGED, PREFIX, Desk, Key, Limit, Offset, Order, Search, csv_body, repeated
-from bookings_gateway.errors import Declined, PartAway, UnusableAmount
+from bookings_gateway.admin_desk import AGED, PREFIX, Desk, Key, csv_body, repeated
+from bookings_gateway.errors import Declined, PartAway
 from bookings_gateway.remote import Call, Part
-from shared.money import to_minor
+from bookings_gateway.schemas_lists import PaymentFilters, PaymentQuery
 from shared.problems import documented
 
 Staff = Annotated[Actor, Depends(current_actor)]
-Sort = Literal["createdAt", "paidAt", "amount", "refunded", "status", "method", "currency"]
 _PAYING = documented(400, 404, 409)
 _AMOUNTS = frozenset(["amount", "received", "refunded", "disputed", "net"])
 _EXPORTED = (
     *("id", "status", "currency", "amount", "received", "refunded", "disputed", "net", "method", "bookingReference"),
     *("bookingId", "userId", "customerName", "reference", "stripePaymentIntentId", "paidAt", "createdAt"),
 )
-
-
-class Filters:
-    """The query of a list of payments; every filter given must hold."""
-
-    def __init__(
-        self,
-        *,
-        search: Search = None,
-        sort: Sort = "createdAt",
-        order: Order = "desc",
-        status: shown.PaymentStatus | None = None,
-        method: shown.Word | None = None,
-        currency: shown.Currency | None = None,
-        least: Annotated[shown.MoneyGiven | None, Query(alias="minAmount", description="Needs `currency`")] = None,
-        most: Annotated[shown.MoneyGiven | None, Query(alias="maxAmount", description="Needs `currency`")] = None,
-        created_from: Annotated[shown.Moment | None, Query(alias="createdFrom")] = None,
-        created_to: Annotated[shown.Moment | None, Query(alias="createdTo", description="Not included")] = None,
-        user_id: Annotated[UUID | None, Query(alias="userId")] = None,
-        booking_id: Annotated[shown.Word | None, Query(alias="bookingId")] = None,
-        unmatched: Annotated[bool | None, Query(description="Without a booking")] = None,
-        refunded: Annotated[bool | None, Query(description="In part or in full")] = None,
-        disputed: bool | None = None,
-    ) -> None:
-        self.wanted = records.PaymentsWanted(
-            search=search or None,
-            sort=sort,
-            descending=order == "desc",
-            status=status,
-            method=method,
-            currency=currency,
-            least=_minor(least, currency),
-            most=_minor(most, currency),
-            created_from=created_from,
-            created_to=created_to,
-            user_id=user_id,
-            booking_id=booking_id,
-            unmatched=unmatched,
-            refunded=refunded,
-            disputed=disputed,
-        )
-
-
-def _minor(amount: str | None, currency: str | None) -> int | None:
-    if amount is None:
-        return None
-    if currency is None:
-        raise UnusableAmount("An amount is searched for in a `currency`; name it.")
-    try:
-        return to_minor(Decimal(amount), currency)
-    except ValueError as error:
-        raise UnusableAmount(f"{error}.") from None
 
 
 def router(desk: Desk) -> APIRouter:
@@ -91,17 +37,15 @@ def router(desk: Desk) -> APIRouter:
 
 def _add_lists(routes: APIRouter, desk: Desk) -> None:
     @routes.get("", responses={200: AGED})
-    async def list_payments(
-        response: Response, filters: Annotated[Filters, Depends()], limit: Limit = 50, offset: Offset = 0
-    ) -> shown.PaymentPage:
+    async def list_payments(response: Response, query: Annotated[PaymentQuery, Query()]) -> shown.PaymentPage:
         """Return payments; `total` counts all that match."""
-        page = await records.find_payments(desk.engine, filters.wanted, limit=limit, offset=offset)
+        page = await records.find_payments(desk.engine, query.wanted, limit=query.limit, offset=query.offset)
         await desk.say_age(response)
         items = [shown.PaymentItem.model_validate(shown.payment_item(row)) for row in page.rows]
-        return shown.PaymentPage(data=items, total=page.total, limit=limit, offset=offset)
+        return shown.PaymentPage(data=items, total=page.total, limit=query.limit, offset=query.offset)
 
     @routes.get("/export", response_class=StreamingResponse, responses={200: {"content": {"text/csv": {}}}})
-    async def export_payments(filters: Annotated[Filters, Depends()]) -> StreamingResponse:
+    async def export_payments(filters: Annotated[PaymentFilters, Query()]) -> StreamingResponse:
         """Return all payments that match as CSV, safe to open in a spreadsheet."""
         headers = {"Content-Disposition": 'attachment; filename="payments.csv"'}
         body = csv_body(_EXPORTED, _cells(desk, filters.wanted), amounts=_AMOUNTS)

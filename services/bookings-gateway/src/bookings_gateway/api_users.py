@@ -1,18 +1,18 @@
 """The HTTP door of users: lists and details from the read model, and everything else of whoever owns it."""
 
 from collections.abc import AsyncIterator
-from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from bookings_gateway import customer_records as records
 from bookings_gateway import customers
 from bookings_gateway import schemas_admin as shown
-from bookings_gateway.admin_desk import AGED, PREFIX, Desk, Limit, Offset, Order, Search, csv_body
+from bookings_gateway.admin_desk import AGED, PREFIX, Desk, Limit, Offset, csv_body
 from bookings_gateway.api_user_parts import add_changes, add_fixed, add_records
+from bookings_gateway.schemas_lists import UserFilters, UserQuery
 from bookings_gateway.schemas_users import UserDetail
 from bookings_gateway.user_detail import detail
 from shared.problems import documented
@@ -21,43 +21,6 @@ _EXPORTED = (
     *("id", "email", "name", "firstName", "lastName", "phone", "companyName", "totalBookings", "totalSpent"),
     *("totalPaid", "totalRefunded", "firstBookingDate", "lastBookingDate", "lastActivityDate", "createdAt"),
 )
-Sort = Literal[
-    "email", "name", "firstName", "lastName", "phone", "companyName", "totalBookings", "totalSpent", "totalPaid",
-    "totalRefunded", "firstBookingDate", "lastBookingDate", "lastActivityDate", "createdAt",
-]  # fmt: skip
-
-
-class Filters:
-    """The query of a list of users; every filter given must hold."""
-
-    def __init__(
-        self,
-        *,
-        search: Search = None,
-        sort: Sort = "createdAt",
-        order: Order = "desc",
-        placeholder: bool | None = None,
-        has_bookings: Annotated[bool | None, Query(alias="hasBookings")] = None,
-        created_from: Annotated[shown.Moment | None, Query(alias="createdFrom")] = None,
-        created_to: Annotated[shown.Moment | None, Query(alias="createdTo", description="Not included")] = None,
-        active_from: Annotated[shown.Moment | None, Query(alias="lastActivityFrom")] = None,
-        active_to: Annotated[shown.Moment | None, Query(alias="lastActivityTo", description="Not included")] = None,
-        spent_from: Annotated[shown.MoneyGiven | None, Query(alias="minSpent")] = None,
-        spent_to: Annotated[shown.MoneyGiven | None, Query(alias="maxSpent", description="Included")] = None,
-    ) -> None:
-        self.wanted = customers.Wanted(
-            search=search or None,
-            sort=sort,
-            descending=order == "desc",
-            placeholder=placeholder,
-            has_bookings=has_bookings,
-            created_from=created_from,
-            created_to=created_to,
-            active_from=active_from,
-            active_to=active_to,
-            spent_from=Decimal(spent_from) if spent_from else None,
-            spent_to=Decimal(spent_to) if spent_to else None,
-        )
 
 
 def router(desk: Desk) -> APIRouter:
@@ -73,17 +36,15 @@ def router(desk: Desk) -> APIRouter:
 
 def _add_lists(routes: APIRouter, desk: Desk) -> None:
     @routes.get("", responses={200: AGED})
-    async def list_users(
-        response: Response, filters: Annotated[Filters, Depends()], limit: Limit = 50, offset: Offset = 0
-    ) -> shown.UserPage:
+    async def list_users(response: Response, query: Annotated[UserQuery, Query()]) -> shown.UserPage:
         """Return users, sorted by any column; `total` counts all that match."""
-        page = await customers.find(desk.engine, filters.wanted, limit=limit, offset=offset)
+        page = await customers.find(desk.engine, query.wanted, limit=query.limit, offset=query.offset)
         await desk.say_age(response)
         items = [shown.UserItem.model_validate(shown.user_item(row, desk.currency)) for row in page.rows]
-        return shown.UserPage(data=items, total=page.total, limit=limit, offset=offset)
+        return shown.UserPage(data=items, total=page.total, limit=query.limit, offset=query.offset)
 
     @routes.get("/export", response_class=StreamingResponse, responses={200: {"content": {"text/csv": {}}}})
-    async def export_users(filters: Annotated[Filters, Depends()]) -> StreamingResponse:
+    async def export_users(filters: Annotated[UserFilters, Query()]) -> StreamingResponse:
         """Return all users that match as CSV, safe to open in a spreadsheet."""
         headers = {"Content-Disposition": 'attachment; filename="users.csv"'}
         body = csv_body(_EXPORTED, _cells(desk, filters.wanted))

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments import schemas
-from payments.errors import NoStripeKey, RefusedByStripe, UnusableAmount
+from payments.errors import NoStripeKey, RefusedByStripe
 from payments.service.find_payments import Page, Wanted, find_payments, show_payment
 from payments.service.match_by_hand import match_by_hand, unmatch_by_hand
 from payments.service.record_manual_payment import CashDesk, ManualPayment
@@ -17,15 +17,12 @@ from payments.service.request_refund import RefundDesk, RefundRequest
 from payments.service.suggest_bookings import suggest_bookings
 from payments.settings import Settings
 from payments.timeline import timeline
-from shared.fields import Moment, Word
+from shared.fields import Word
 from shared.internal_api import internal_router
-from shared.money import to_minor
 from shared.problems import documented
 
 Responses = dict[int | str, dict[str, Any]]
 
-Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[Word | None, Query(description="`next` of the page before")]
 Key = Annotated[
     str,
     Header(
@@ -50,47 +47,6 @@ class Desk:
     committed: Callable[[], None]
 
 
-class Filters:
-    """The query of a search; every filter given must hold."""
-
-    def __init__(
-        self,
-        *,
-        status: schemas.Status | None = None,
-        method: Word | None = None,
-        currency: schemas.Currency | None = None,
-        amount_from: Annotated[schemas.Money | None, Query(description="Needs `currency`")] = None,
-        amount_to: Annotated[schemas.Money | None, Query(description="Needs `currency`; included")] = None,
-        created_from: Moment | None = None,
-        created_to: Annotated[Moment | None, Query(description="Not included")] = None,
-        q: Annotated[
-            Word | None,
-            Query(description="Exactly: a payment's, intent's, charge's or refund's id, a booking's id or reference"),
-        ] = None,
-    ) -> None:
-        self.wanted = Wanted(
-            status=status,
-            method=method,
-            currency=currency,
-            least=_minor(amount_from, currency),
-            most=_minor(amount_to, currency),
-            created_from=created_from,
-            created_to=created_to,
-            text=q,
-        )
-
-
-def _minor(amount: str | None, currency: str | None) -> int | None:
-    if amount is None:
-        return None
-    if currency is None:
-        raise UnusableAmount("An amount is searched for in a `currency`; name it.")
-    try:
-        return to_minor(schemas.amount_of(amount), currency)
-    except ValueError as error:
-        raise UnusableAmount(f"{error}.") from None
-
-
 def router(desk: Desk) -> APIRouter:
     """Return the internal API."""
     routes = internal_router(desk.settings, tag="payments")
@@ -103,24 +59,24 @@ def router(desk: Desk) -> APIRouter:
 
 def _add_lists(routes: APIRouter, desk: Desk) -> None:
     @routes.get("/payments")
-    async def search(
-        filters: Annotated[Filters, Depends()], limit: Limit = 50, cursor: Cursor = None
-    ) -> schemas.PaymentPage:
+    async def search(query: Annotated[schemas.PaymentQuery, Query()]) -> schemas.PaymentPage:
         """Search payments, newest first."""
-        return _page(await find_payments(desk.engine, filters.wanted, limit=limit, cursor=cursor))
+        return _page(await find_payments(desk.engine, query.wanted, limit=query.limit, cursor=query.cursor))
 
     @routes.get("/users/{user_id}/payments")
-    async def by_user(user_id: Word, limit: Limit = 50, cursor: Cursor = None) -> schemas.PaymentPage:
+    async def by_user(user_id: Word, limit: schemas.Limit = 50, cursor: schemas.Cursor = None) -> schemas.PaymentPage:
         """Return the payments of a user's bookings, newest first."""
         return _page(await find_payments(desk.engine, Wanted(user_id=user_id), limit=limit, cursor=cursor))
 
     @routes.get("/bookings/{booking_id}/payments")
-    async def by_booking(booking_id: Word, limit: Limit = 50, cursor: Cursor = None) -> schemas.PaymentPage:
+    async def by_booking(
+        booking_id: Word, limit: schemas.Limit = 50, cursor: schemas.Cursor = None
+    ) -> schemas.PaymentPage:
         """Return a booking's payments, newest first."""
         return _page(await find_payments(desk.engine, Wanted(booking_id=booking_id), limit=limit, cursor=cursor))
 
     @routes.get("/payments/unmatched")
-    async def unmatched(limit: Limit = 50, cursor: Cursor = None) -> schemas.UnmatchedPage:
+    async def unmatched(limit: schemas.Limit = 50, cursor: schemas.Cursor = None) -> schemas.UnmatchedPage:
         """Return payments without a booking, newest first, each with the bookings it may belong to."""
         page = await find_payments(desk.engine, Wanted(unmatched=True), limit=limit, cursor=cursor)
         suggestions = await suggest_bookings(desk.engine, page.payments)

@@ -19,6 +19,7 @@ def _in_reach(time: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_reach)]
+_LARGEST_ID = 2**63 - 1
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -45,6 +46,18 @@ class SessionState(_Answer):
     name: str
     role: Role
     csrf_token: str | None
+
+
+class AuditQuery(BaseModel):
+    """Which lines of the audit; every filter given must hold."""
+
+    actor: Annotated[UUID | None, Field(description="`actorId` of a line")] = None
+    action: Annotated[Word | None, Field(examples=["booking.update"])] = None
+    entity: Annotated[Word | None, Field(description="`kind/id`", examples=["booking/42"])] = None
+    since: Moment | None = None
+    until: Annotated[Moment | None, Field(description="Not included")] = None
+    cursor: Annotated[int | None, Field(ge=1, le=_LARGEST_ID, description="`next` of the page before")] = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
 class AuditLine(_Answer):
