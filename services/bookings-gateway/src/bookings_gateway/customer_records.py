@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.errors import NoSuchPayment
 from bookings_gateway.search_text import Query
+from bookings_gateway.statements import PAYMENT_STATUS, PAYMENTS_OF_EACH
 
 # The bookings of everybody who counts as one user: the canonical one, and all merged into it.
 _THEIR_BOOKINGS = """
@@ -20,17 +21,15 @@ _THEIR_BOOKINGS = """
            OR canonical_id = (SELECT coalesce(canonical_id, user_id) FROM customer WHERE user_id = :user_id))
 """
 
-_BOOKING = """
+_BOOKING = f"""
     b.booking_id, b.booking_reference, b.status, b.first_name, b.last_name, b.email, b.phone, b.company,
     b.final_amount, b.currency, b.payment_date, b.payment_method, b.payment_reference, b.created_at, b.updated_at,
     coalesce(k.canonical_id, l.user_id) AS user_id,
-    (SELECT CASE WHEN bool_or(p.open_disputes > 0 OR p.disputed > 0) THEN 'disputed'
-                 WHEN coalesce(sum(p.received), 0) = 0 THEN 'unpaid' WHEN sum(p.refunded) = 0 THEN 'paid'
-                 WHEN sum(p.refunded) < sum(p.received) THEN 'partially_refunded' ELSE 'refunded' END
-     FROM booking_payment p WHERE p.booking_id = b.booking_id AND p.status = 'succeeded') AS payment_status
+    {PAYMENT_STATUS} AS payment_status
 """
-_BOOKING_FROM = """
+_BOOKING_FROM = f"""
     booking_summary b LEFT JOIN booking_user l USING (booking_id) LEFT JOIN customer k ON k.user_id = l.user_id
+    LEFT JOIN {PAYMENTS_OF_EACH.format(id="booking_id")}
 """
 _BOOKINGS = """
     WITH theirs AS MATERIALIZED ({theirs}), page AS (
