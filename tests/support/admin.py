@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.access.actor import Actor, Role, current_actor
-from bookings_gateway.admin_desk import Desk
+from bookings_gateway.admin_door import AdminDoor
 from bookings_gateway.handlers import ReadModelHandler
 from bookings_gateway.main import add_admin
 from bookings_gateway.rollout.flags import SHIPPED, Flags
@@ -94,7 +94,7 @@ def admin_app(engine: AsyncEngine, services: FakeServices) -> FastAPI:
     app = FastAPI()
     answer_errors(app)
     flags = Flags(SHIPPED)
-    add_admin(app, flags, Desk(engine=engine, remote=services.remote(), currency="GBP"))
+    add_admin(app, flags, AdminDoor(engine=engine, remote=services.remote(), currency="GBP"))
     app.dependency_overrides[current_actor] = somebody
     app.dependency_overrides[flags.require_new_endpoints] = lambda: None
     return app

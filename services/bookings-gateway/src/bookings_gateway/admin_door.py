@@ -15,7 +15,6 @@ from bookings_gateway.export import LINES, guarded, lines_of
 from bookings_gateway.remote import Remote
 from bookings_gateway.schemas_admin import Word
 
-PREFIX = "/api/admin"
 AGE_HEADER = "X-Read-Model-Heard"
 
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text holds none
@@ -52,7 +51,7 @@ _HEARD = text("SELECT source, heard_at FROM heard ORDER BY source")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class AdminDoor:
     """What the routes call. ``currency`` is the business's own."""
 
     engine: AsyncEngine

@@ -24,7 +24,7 @@ Who = Annotated[Actor, Depends(current_actor)]
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AccessDoor:
     """What the routes call."""
 
     engine: AsyncEngine
@@ -33,7 +33,7 @@ class Door:
     recent: Recent
 
 
-def create_router(door: Door) -> APIRouter:
+def create_router(door: AccessDoor) -> APIRouter:
     """Return the routes of login, session and audit."""
     router = APIRouter(prefix=PREFIX, tags=["access"], max_body_size=_LONGEST_BODY)
     _add_session(router, door)
@@ -41,7 +41,7 @@ def create_router(door: Door) -> APIRouter:
     return router
 
 
-def _add_session(router: APIRouter, door: Door) -> None:
+def _add_session(router: APIRouter, door: AccessDoor) -> None:
     @router.post("/login", responses=documented(400, 401, 403, 413, 429))
     async def login(body: Credentials, request: Request, response: Response) -> SessionState:
         """Open a session: a cookie for the browser, and the token its writes have to carry."""

@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bookings_gateway.access import audit
 from bookings_gateway.access.actor import Actor, current_actor
-from bookings_gateway.admin_desk import NO_NUL
+from bookings_gateway.access.policy import PREFIX
+from bookings_gateway.admin_door import NO_NUL
 from bookings_gateway.history.counts import Counts
-from bookings_gateway.history.desk import Desk
+from bookings_gateway.history.desk import ErrorDesk
 from bookings_gateway.history.errors import HistoryError, NoSuchItem
 from bookings_gateway.history.move import History
 from bookings_gateway.history.progress import status
@@ -86,8 +87,8 @@ class Decided(BaseModel):
 
 def create_router(history: History) -> APIRouter:
     """Return the routes."""
-    router = APIRouter(prefix="/api/admin/migration", tags=["migration"], responses=documented())
-    desk = Desk(history)
+    router = APIRouter(prefix=f"{PREFIX}/migration", tags=["migration"], responses=documented())
+    desk = ErrorDesk(history)
     _add_status(router, history)
     _add_reading(router, desk)
     _add_deciding(router, desk)
@@ -121,7 +122,7 @@ async def _metrics(connection: AsyncConnection) -> dict[str, Any]:
     }
 
 
-def _add_reading(router: APIRouter, desk: Desk) -> None:
+def _add_reading(router: APIRouter, desk: ErrorDesk) -> None:
     @router.get("/errors")
     async def errors(
         state: Annotated[str, Query(pattern="^(set_aside|waived|review|reviewed)$")] = "set_aside",
@@ -144,7 +145,7 @@ def _add_reading(router: APIRouter, desk: Desk) -> None:
         return {**shown, "row": row, "correction": sorted(shown["correction"] or {})}
 
 
-def _add_deciding(router: APIRouter, desk: Desk) -> None:
+def _add_deciding(router: APIRouter, desk: ErrorDesk) -> None:
     @router.post("/errors/waive", responses=documented(400))
     async def waive(body: Waiver, actor: By) -> Decided:
         """Leave entries as they are, for a reason."""
@@ -178,7 +179,7 @@ def _add_deciding(router: APIRouter, desk: Desk) -> None:
 
 
 async def _record(
-    desk: Desk, actor: Actor, action: str, after: audit.Values, *, entity: str = "history/errors"
+    desk: ErrorDesk, actor: Actor, action: str, after: audit.Values, *, entity: str = "history/errors"
 ) -> None:
     """Record what the desk has just done for somebody; commits by itself."""
     async with desk.engine.begin() as connection:

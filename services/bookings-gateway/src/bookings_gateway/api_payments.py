@@ -11,7 +11,8 @@ from bookings_gateway import customer_records as records
 from bookings_gateway import schemas_admin as shown
 from bookings_gateway import schemas_payments as bodies
 from bookings_gateway.access.actor import Actor, current_actor
-from bookings_gateway.admin_desk import AGED, PREFIX, Desk, Key, csv_body, repeated
+from bookings_gateway.access.policy import PAYMENTS
+from bookings_gateway.admin_door import AGED, AdminDoor, Key, csv_body, repeated
 from bookings_gateway.errors import Declined, PartAway
 from bookings_gateway.remote import Call, Part
 from bookings_gateway.schemas_lists import PaymentFilters, PaymentQuery
@@ -26,21 +27,21 @@ _EXPORTED = (
 )
 
 
-def router(desk: Desk) -> APIRouter:
+def router(door: AdminDoor) -> APIRouter:
     """Return the routes of payments; those with a fixed path come before ``{payment_id}``."""
-    routes = APIRouter(prefix=f"{PREFIX}/payments", tags=["payments"], responses=documented(403))
-    _add_lists(routes, desk)
-    _add_money(routes, desk)
-    _add_one(routes, desk)
+    routes = APIRouter(prefix=PAYMENTS, tags=["payments"], responses=documented(403))
+    _add_lists(routes, door)
+    _add_money(routes, door)
+    _add_one(routes, door)
     return routes
 
 
-def _add_lists(routes: APIRouter, desk: Desk) -> None:
+def _add_lists(routes: APIRouter, door: AdminDoor) -> None:
     @routes.get("", responses={200: AGED})
     async def list_payments(response: Response, query: Annotated[PaymentQuery, Query()]) -> shown.PaymentPage:
         """Return payments; `total` counts all that match."""
-        page = await records.find_payments(desk.engine, query.wanted, limit=query.limit, offset=query.offset)
-        await desk.say_age(response)
+        page = await records.find_payments(door.engine, query.wanted, limit=query.limit, offset=query.offset)
+        await door.say_age(response)
         items = [shown.PaymentItem.model_validate(shown.payment_item(row)) for row in page.rows]
         return shown.PaymentPage(data=items, total=page.total, limit=query.limit, offset=query.offset)
 
@@ -48,22 +49,22 @@ def _add_lists(routes: APIRouter, desk: Desk) -> None:
     async def export_payments(filters: Annotated[PaymentFilters, Query()]) -> StreamingResponse:
         """Return all payments that match as CSV, safe to open in a spreadsheet."""
         headers = {"Content-Disposition": 'attachment; filename="payments.csv"'}
-        body = csv_body(_EXPORTED, _cells(desk, filters.wanted), amounts=_AMOUNTS)
+        body = csv_body(_EXPORTED, _cells(door, filters.wanted), amounts=_AMOUNTS)
         return StreamingResponse(body, media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _add_one(routes: APIRouter, desk: Desk) -> None:
+def _add_one(routes: APIRouter, door: AdminDoor) -> None:
     @routes.get("/{payment_id}", responses=documented(404))
     async def get_payment(payment_id: UUID, response: Response) -> bodies.PaymentDetail:
         """Return one payment with its timeline."""
-        row = await records.payment(desk.engine, payment_id)
-        timeline = await _timeline(desk, payment_id)
-        await desk.say_age(response)
+        row = await records.payment(door.engine, payment_id)
+        timeline = await _timeline(door, payment_id)
+        await door.say_age(response)
         extra = {"timeline": timeline, "unavailable": ["timeline"] if timeline is None else []}
         return bodies.PaymentDetail.model_validate({**shown.payment_item(row), **extra})
 
 
-def _add_money(routes: APIRouter, desk: Desk) -> None:
+def _add_money(routes: APIRouter, door: AdminDoor) -> None:
     @routes.post("/manual", status_code=201, responses={**_PAYING, **repeated(bodies.RecordedPayment)})
     async def record_payment(
         body: bodies.ManualPayment, actor: Staff, key: Key, response: Response
@@ -71,9 +72,9 @@ def _add_money(routes: APIRouter, desk: Desk) -> None:
         """Record a payment by cash, bank transfer or invoice."""
         order = {**body.model_dump(mode="json"), "recorded_by": actor.name}
         call = Call(Part.PAYMENTS, "POST", "/payments/manual", body=order, headers={"Idempotency-Key": key})
-        response.status_code, made = await desk.remote.outcome(call, bodies.DetailOfPayments)
+        response.status_code, made = await door.remote.outcome(call, bodies.DetailOfPayments)
         after = {"amount": body.amount, "currency": body.currency}
-        await desk.record(actor, action="payment.recorded", entity=f"payment/{made.payment.id}", after=after)
+        await door.record(actor, action="payment.recorded", entity=f"payment/{made.payment.id}", after=after)
         return bodies.RecordedPayment(id=made.payment.id, timeline=made.timeline)
 
     pending: dict[int | str, dict[str, Any]] = {
@@ -88,21 +89,21 @@ def _add_money(routes: APIRouter, desk: Desk) -> None:
         order: dict[str, Any] = {**body.model_dump(mode="json"), "requested_by": actor.name}
         path, headers = f"/payments/{payment_id}/refunds", {"Idempotency-Key": key}
         call = Call(Part.PAYMENTS, "POST", path, body=order, headers=headers, patient=True)
-        response.status_code, refund = await desk.remote.outcome(call, bodies.Refund)
+        response.status_code, refund = await door.remote.outcome(call, bodies.Refund)
         after = {"amount": refund.amount, "currency": refund.currency, "state": refund.state}
-        await desk.record(actor, action="payment.refunded", entity=f"payment/{payment_id}", after=after)
+        await door.record(actor, action="payment.refunded", entity=f"payment/{payment_id}", after=after)
         return refund
 
 
-async def _timeline(desk: Desk, payment_id: UUID) -> list[bodies.TimelineItem] | None:
+async def _timeline(door: AdminDoor, payment_id: UUID) -> list[bodies.TimelineItem] | None:
     try:
-        found = await desk.remote.ask(Call(Part.PAYMENTS, "GET", f"/payments/{payment_id}"), bodies.DetailOfPayments)
+        found = await door.remote.ask(Call(Part.PAYMENTS, "GET", f"/payments/{payment_id}"), bodies.DetailOfPayments)
     except (PartAway, Declined):
         return None
     return found.timeline
 
 
-async def _cells(desk: Desk, wanted: records.PaymentsWanted) -> AsyncIterator[list[object]]:
-    async for row in records.every_payment(desk.engine, wanted):
+async def _cells(door: AdminDoor, wanted: records.PaymentsWanted) -> AsyncIterator[list[object]]:
+    async for row in records.every_payment(door.engine, wanted):
         item = shown.PaymentItem.model_validate(shown.payment_item(row)).model_dump(mode="json", by_alias=True)
         yield [item[name] for name in _EXPORTED]

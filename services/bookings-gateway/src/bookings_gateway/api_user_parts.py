@@ -11,7 +11,7 @@ from bookings_gateway import customers
 from bookings_gateway import schemas_records as written
 from bookings_gateway import schemas_users as users
 from bookings_gateway.access.actor import Actor, current_actor
-from bookings_gateway.admin_desk import Cursor, Desk, Limit, OptionalKey, repeated
+from bookings_gateway.admin_door import AdminDoor, Cursor, Limit, OptionalKey, repeated
 from bookings_gateway.errors import PreconditionMissing
 from bookings_gateway.remote import Call, Part, idempotent
 from bookings_gateway.schemas_admin import totals
@@ -22,14 +22,14 @@ Staff = Annotated[Actor, Depends(current_actor)]
 _WRITING = documented(400, 404, 409)
 
 
-def add_fixed(routes: APIRouter, desk: Desk) -> None:
+def add_fixed(routes: APIRouter, door: AdminDoor) -> None:
     """Add what has a path of its own; it has to come before ``{user_id}``."""
 
     @routes.get("/duplicates", responses=documented())
     async def duplicates(limit: Limit = 50, cursor: Cursor = None) -> users.DuplicatePage:
         """Return pairs of users who may be one person. Nothing is merged by itself."""
         call = Call(Part.USERS, "GET", "/duplicates", {"limit": limit, "cursor": cursor})
-        page = await desk.remote.ask(call, users.DuplicatesOfUsers)
+        page = await door.remote.ask(call, users.DuplicatesOfUsers)
         return users.DuplicatePage(data=page.items, next=page.next)
 
     @routes.post("/duplicates/dismiss", status_code=204, responses=documented(400, 404))
@@ -37,17 +37,17 @@ def add_fixed(routes: APIRouter, desk: Desk) -> None:
         """Keep that two users are two people: they are not suggested again. Repeating it changes nothing."""
         one, other = sorted(map(str, body.users))
         order = {"users": [one, other], "by": actor.name}
-        await desk.remote.tell(Call(Part.USERS, "POST", "/duplicates/dismiss", body=order))
-        await desk.record(actor, action="duplicate.dismissed", entity=f"user/{one}", after={"user_id": other})
+        await door.remote.tell(Call(Part.USERS, "POST", "/duplicates/dismiss", body=order))
+        await door.record(actor, action="duplicate.dismissed", entity=f"user/{one}", after={"user_id": other})
 
 
-def add_records(routes: APIRouter, desk: Desk) -> None:
+def add_records(routes: APIRouter, door: AdminDoor) -> None:
     """Add notes, communications and activity."""
 
     @routes.get("/{user_id}/notes", responses=documented(404))
     async def list_notes(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> written.NotePage:
         """Return notes, newest first."""
-        page = await desk.remote.ask(_page(user_id, "notes", limit, cursor), written.NotesOfUsers)
+        page = await door.remote.ask(_page(user_id, "notes", limit, cursor), written.NotesOfUsers)
         return written.NotePage(data=page.items, next=page.next)
 
     @routes.post("/{user_id}/notes", status_code=201, responses={**_WRITING, **repeated(written.Note)})
@@ -56,15 +56,15 @@ def add_records(routes: APIRouter, desk: Desk) -> None:
     ) -> written.Note:
         """Add a note."""
         call = _write(user_id, "notes", {**body.model_dump(mode="json"), "author": actor.name}, key)
-        response.status_code, note = await desk.remote.outcome(call, written.Note)
+        response.status_code, note = await door.remote.outcome(call, written.Note)
         after = {"kind": note.kind, "internal": note.internal}
-        await desk.record(actor, action="note.added", entity=f"user/{user_id}", after=after)
+        await door.record(actor, action="note.added", entity=f"user/{user_id}", after=after)
         return note
 
     @routes.get("/{user_id}/communications", responses=documented(404))
     async def list_communications(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> written.CommunicationPage:
         """Return what was said and written, newest first."""
-        page = await desk.remote.ask(_page(user_id, "communications", limit, cursor), written.CommunicationsOfUsers)
+        page = await door.remote.ask(_page(user_id, "communications", limit, cursor), written.CommunicationsOfUsers)
         return written.CommunicationPage(data=page.items, next=page.next)
 
     @routes.post(
@@ -75,22 +75,22 @@ def add_records(routes: APIRouter, desk: Desk) -> None:
     ) -> written.Communication:
         """Note down what was said or written."""
         call = _write(user_id, "communications", {**body.model_dump(mode="json"), "author": actor.name}, key)
-        response.status_code, added = await desk.remote.outcome(call, written.Communication)
+        response.status_code, added = await door.remote.outcome(call, written.Communication)
         after = {"channel": added.channel, "direction": added.direction}
-        await desk.record(actor, action="communication.added", entity=f"user/{user_id}", after=after)
+        await door.record(actor, action="communication.added", entity=f"user/{user_id}", after=after)
         return added
 
     @routes.get("/{user_id}/activity", responses=documented(404))
     async def list_activity(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> written.ActivityPage:
         """Return what happened to a user, newest first."""
         query = {"limit": limit, "after": cursor}
-        page = await desk.remote.ask(
+        page = await door.remote.ask(
             Call(Part.STATS, "GET", f"/users/{user_id}/activity", query), written.ActivityOfStats
         )
         return written.ActivityPage(data=page.items, next=page.next)
 
 
-def add_changes(routes: APIRouter, desk: Desk) -> None:
+def add_changes(routes: APIRouter, door: AdminDoor) -> None:
     """Add what changes a user: corrections, merging and its undoing, erasing."""
 
     @routes.patch("/{user_id}", responses=documented(400, 404, 409, 412, 428))
@@ -109,8 +109,8 @@ def add_changes(routes: APIRouter, desk: Desk) -> None:
         fields = body.model_dump(mode="json", exclude_unset=True)
         order = {**fields, "by": actor.name}
         call = Call(Part.USERS, "PATCH", f"/users/{user_id}", body=order, headers={"If-Match": if_match})
-        changed = await desk.remote.ask(call, users.ChangedUser)
-        await desk.record(actor, action="user.corrected", entity=f"user/{user_id}", after=fields)
+        changed = await door.remote.ask(call, users.ChangedUser)
+        await door.record(actor, action="user.corrected", entity=f"user/{user_id}", after=fields)
         response.headers["ETag"] = f'"{changed.sequence}"'
         return changed
 
@@ -118,32 +118,32 @@ def add_changes(routes: APIRouter, desk: Desk) -> None:
     async def preview_merge(user_id: UUID, into: Annotated[UUID, Query()]) -> users.MergePreview:
         """Return what a merge would change: fields, bookings, payments, money."""
         call = Call(Part.USERS, "GET", f"/users/{user_id}/merge-preview", {"into": str(into)})
-        preview = await desk.remote.ask(call, users.PreviewOfUsers)
-        person = await customers.one(desk.engine, user_id)
-        return users.MergePreview(**dict(preview), totals=totals(person.row, desk.currency))
+        preview = await door.remote.ask(call, users.PreviewOfUsers)
+        person = await customers.one(door.engine, user_id)
+        return users.MergePreview(**dict(preview), totals=totals(person.row, door.currency))
 
     @routes.post("/{user_id}/merge", responses=_WRITING)
     async def merge_user(user_id: UUID, body: users.MergeOrder, actor: Staff) -> users.ChangedUser:
         """Let a user count as another. Both e-mails keep resolving; nothing is deleted."""
         call = _decision("merge", user_id, actor, body)
-        return await _decided(desk, actor, call, await desk.remote.ask(call, users.ChangedUser))
+        return await _decided(door, actor, call, await door.remote.ask(call, users.ChangedUser))
 
     @routes.post("/{user_id}/unmerge", responses=_WRITING)
     async def unmerge_user(user_id: UUID, body: users.UnmergeOrder, actor: Staff) -> users.ChangedUser:
         """Take a merge back: everything is as if it had never been."""
         call = _decision("unmerge", user_id, actor, body)
-        return await _decided(desk, actor, call, await desk.remote.ask(call, users.ChangedUser))
+        return await _decided(door, actor, call, await door.remote.ask(call, users.ChangedUser))
 
     @routes.get("/{user_id}/erase-preview", responses=documented(404))
     async def preview_erase(user_id: UUID) -> users.ErasePreview:
         """Return whom and how much an erasure would take. Changes nothing."""
-        return await desk.remote.ask(Call(Part.USERS, "GET", f"/users/{user_id}/erase-preview"), users.ErasePreview)
+        return await door.remote.ask(Call(Part.USERS, "GET", f"/users/{user_id}/erase-preview"), users.ErasePreview)
 
     @routes.post("/{user_id}/erase", responses=_WRITING)
     async def erase_user(user_id: UUID, body: users.EraseOrder, actor: Staff) -> users.Erased:
         """Remove a person everywhere, for good. Bookings, payments and their amounts stay."""
         call = _decision("erase", user_id, actor, body)
-        return await _decided(desk, actor, call, await desk.remote.ask(call, users.Erased))
+        return await _decided(door, actor, call, await door.remote.ask(call, users.Erased))
 
 
 def _decision(what: str, user_id: UUID, actor: Actor, order: BaseModel) -> Call:
@@ -156,11 +156,11 @@ def _decision(what: str, user_id: UUID, actor: Actor, order: BaseModel) -> Call:
     )
 
 
-async def _decided(desk: Desk, actor: Actor, call: Call, outcome: Answer) -> Answer:
+async def _decided(door: AdminDoor, actor: Actor, call: Call, outcome: Answer) -> Answer:
     """Record a decision that was taken, and return what came of it."""
     _, _, user_id, what = call.path.split("/")
     merged_into = (call.body or {}).get("into")
-    await desk.record(actor, action=f"user.{what}", entity=f"user/{user_id}", after={"merged_into": merged_into})
+    await door.record(actor, action=f"user.{what}", entity=f"user/{user_id}", after={"merged_into": merged_into})
     return outcome
 
 

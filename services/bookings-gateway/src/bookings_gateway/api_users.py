@@ -10,7 +10,8 @@ from fastapi.responses import StreamingResponse
 from bookings_gateway import customer_records as records
 from bookings_gateway import customers
 from bookings_gateway import schemas_admin as shown
-from bookings_gateway.admin_desk import AGED, PREFIX, Desk, Limit, Offset, csv_body
+from bookings_gateway.access.policy import USERS
+from bookings_gateway.admin_door import AGED, AdminDoor, Limit, Offset, csv_body
 from bookings_gateway.api_user_parts import add_changes, add_fixed, add_records
 from bookings_gateway.schemas_lists import UserFilters, UserQuery
 from bookings_gateway.schemas_users import UserDetail
@@ -23,43 +24,43 @@ _EXPORTED = (
 )
 
 
-def router(desk: Desk) -> APIRouter:
+def router(door: AdminDoor) -> APIRouter:
     """Return the routes of users; those with a fixed path come before ``{user_id}``."""
-    routes = APIRouter(prefix=f"{PREFIX}/users", tags=["users"], responses=documented(403))
-    _add_lists(routes, desk)
-    add_fixed(routes, desk)
-    _add_reading(routes, desk)
-    add_records(routes, desk)
-    add_changes(routes, desk)
+    routes = APIRouter(prefix=USERS, tags=["users"], responses=documented(403))
+    _add_lists(routes, door)
+    add_fixed(routes, door)
+    _add_reading(routes, door)
+    add_records(routes, door)
+    add_changes(routes, door)
     return routes
 
 
-def _add_lists(routes: APIRouter, desk: Desk) -> None:
+def _add_lists(routes: APIRouter, door: AdminDoor) -> None:
     @routes.get("", responses={200: AGED})
     async def list_users(response: Response, query: Annotated[UserQuery, Query()]) -> shown.UserPage:
         """Return users, sorted by any column; `total` counts all that match."""
-        page = await customers.find(desk.engine, query.wanted, limit=query.limit, offset=query.offset)
-        await desk.say_age(response)
-        items = [shown.UserItem.model_validate(shown.user_item(row, desk.currency)) for row in page.rows]
+        page = await customers.find(door.engine, query.wanted, limit=query.limit, offset=query.offset)
+        await door.say_age(response)
+        items = [shown.UserItem.model_validate(shown.user_item(row, door.currency)) for row in page.rows]
         return shown.UserPage(data=items, total=page.total, limit=query.limit, offset=query.offset)
 
     @routes.get("/export", response_class=StreamingResponse, responses={200: {"content": {"text/csv": {}}}})
     async def export_users(filters: Annotated[UserFilters, Query()]) -> StreamingResponse:
         """Return all users that match as CSV, safe to open in a spreadsheet."""
         headers = {"Content-Disposition": 'attachment; filename="users.csv"'}
-        body = csv_body(_EXPORTED, _cells(desk, filters.wanted))
+        body = csv_body(_EXPORTED, _cells(door, filters.wanted))
         return StreamingResponse(body, media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _add_reading(routes: APIRouter, desk: Desk) -> None:
+def _add_reading(routes: APIRouter, door: AdminDoor) -> None:
     """Add what is read of one user. Bookings and payments come from the read model, with nothing else needed."""
 
     @routes.get("/{user_id}", responses=documented(404))
     async def get_user(user_id: UUID, response: Response) -> UserDetail:
         """Return one user with the newest of all parts. `ETag` is what `If-Match` of a change wants."""
-        found = await detail(desk, user_id)
+        found = await detail(door, user_id)
         response.headers["ETag"] = f'"{found.sequence}"'
-        await desk.say_age(response)
+        await door.say_age(response)
         return found.body
 
     @routes.get("/{user_id}/bookings", responses={**documented(404), 200: AGED})
@@ -67,9 +68,9 @@ def _add_reading(routes: APIRouter, desk: Desk) -> None:
         user_id: UUID, response: Response, limit: Limit = 50, offset: Offset = 0
     ) -> shown.BookingPage:
         """Return the bookings of a user and of those merged with them, newest first."""
-        await customers.one(desk.engine, user_id)
-        page = await records.bookings_of(desk.engine, user_id, limit=limit, offset=offset)
-        await desk.say_age(response)
+        await customers.one(door.engine, user_id)
+        page = await records.bookings_of(door.engine, user_id, limit=limit, offset=offset)
+        await door.say_age(response)
         items = [shown.BookingItem.model_validate(shown.booking_item(row)) for row in page.rows]
         return shown.BookingPage(data=items, total=page.total, limit=limit, offset=offset)
 
@@ -78,15 +79,15 @@ def _add_reading(routes: APIRouter, desk: Desk) -> None:
         user_id: UUID, response: Response, limit: Limit = 50, offset: Offset = 0
     ) -> shown.PaymentPage:
         """Return the payments of a user's bookings, newest first."""
-        await customers.one(desk.engine, user_id)
+        await customers.one(door.engine, user_id)
         wanted = records.PaymentsWanted(user_id=user_id)
-        page = await records.find_payments(desk.engine, wanted, limit=limit, offset=offset)
-        await desk.say_age(response)
+        page = await records.find_payments(door.engine, wanted, limit=limit, offset=offset)
+        await door.say_age(response)
         items = [shown.PaymentItem.model_validate(shown.payment_item(row)) for row in page.rows]
         return shown.PaymentPage(data=items, total=page.total, limit=limit, offset=offset)
 
 
-async def _cells(desk: Desk, wanted: customers.Wanted) -> AsyncIterator[list[object]]:
-    async for row in customers.every(desk.engine, wanted):
-        item = shown.UserItem.model_validate(shown.user_item(row, desk.currency)).model_dump(mode="json", by_alias=True)
+async def _cells(door: AdminDoor, wanted: customers.Wanted) -> AsyncIterator[list[object]]:
+    async for row in customers.every(door.engine, wanted):
+        item = shown.UserItem.model_validate(shown.user_item(row, door.currency)).model_dump(mode="json", by_alias=True)
         yield [item[name] for name in _EXPORTED]

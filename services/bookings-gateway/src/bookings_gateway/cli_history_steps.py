@@ -14,7 +14,7 @@ from bookings_gateway.history import compose
 from bookings_gateway.history.backup import Backup, back_up
 from bookings_gateway.history.checklist import STEPS, Look, do_step, step_named
 from bookings_gateway.history.contract import LEAST_AGE, contract
-from bookings_gateway.history.desk import Desk
+from bookings_gateway.history.desk import ErrorDesk
 from bookings_gateway.history.preflight import preflight
 from bookings_gateway.history.rehearse import rehearse
 from bookings_gateway.history.report import is_genuine, markdown, report, signed
@@ -187,7 +187,7 @@ def _add_error_reading(app: typer.Typer, program: Program) -> None:
         undecided, done = ("review", "reviewed") if review else ("set_aside", "waived")
 
         async def work(engine: AsyncEngine, settings: Settings) -> None:
-            desk = Desk(compose.history(engine, settings))
+            desk = ErrorDesk(compose.history(engine, settings))
             print_rows(sorted((await desk.by_code()).items()), ["code", "open"])
             found = await desk.find(states=[done if decided else undecided], code=code, limit=limit)
             columns = ["id", "state", "code", "detail", "attempts", "since", "decided_by", "reason"]
@@ -200,7 +200,7 @@ def _add_error_reading(app: typer.Typer, program: Program) -> None:
         """Show one entry with its row, which may hold personal data, and what was decided."""
 
         async def work(engine: AsyncEngine, settings: Settings) -> None:
-            shown = await Desk(compose.history(engine, settings)).show(id_)
+            shown = await ErrorDesk(compose.history(engine, settings)).show(id_)
             console.print_json(json.dumps(shown, default=str))
 
         run_history(program, work)
@@ -218,7 +218,7 @@ def _add_error_deciding(app: typer.Typer, program: Program) -> None:
         said = dict(_assignment(column) for column in columns)
 
         async def work(engine: AsyncEngine, settings: Settings) -> None:
-            await Desk(compose.history(engine, settings)).correct(id_, said, by=by, reason=reason)
+            await ErrorDesk(compose.history(engine, settings)).correct(id_, said, by=by, reason=reason)
             console.print("tried again")
 
         run_history(program, work)
@@ -228,7 +228,7 @@ def _add_error_deciding(app: typer.Typer, program: Program) -> None:
         """Decide that entries are left as they are; kept with the reason and the name."""
 
         async def work(engine: AsyncEngine, settings: Settings) -> None:
-            desk = Desk(compose.history(engine, settings))
+            desk = ErrorDesk(compose.history(engine, settings))
             chosen = await desk.ids_of(code) if code else ids or []
             console.print(f"{await desk.waive(chosen, by=by, reason=reason):,} waived")
 
@@ -239,7 +239,7 @@ def _add_error_deciding(app: typer.Typer, program: Program) -> None:
         """Try entries again as their rows are now."""
 
         async def work(engine: AsyncEngine, settings: Settings) -> None:
-            desk = Desk(compose.history(engine, settings))
+            desk = ErrorDesk(compose.history(engine, settings))
             chosen = await desk.ids_of(code) if code else ids or []
             done = await desk.retry(chosen, by=by)
             console.print(f"{done.again:,} tried again, {done.superseded:,} superseded by a newer version")

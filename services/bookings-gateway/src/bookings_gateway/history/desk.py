@@ -115,7 +115,7 @@ class Retried:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ErrorDesk:
     """What an operator decides about rows the import could not tell, or would have looked at. Each call commits."""
 
     history: History
