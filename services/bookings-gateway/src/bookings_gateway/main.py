@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from fastapi import Depends, FastAPI
+from starlette.middleware import Middleware
 
 from bookings_gateway import api_access, api_migration, api_payments, api_rollout, api_search, api_users
 from bookings_gateway.access.browser import Browser
@@ -15,6 +16,7 @@ from bookings_gateway.admin_door import AdminDoor
 from bookings_gateway.api_bookings import create_router
 from bookings_gateway.capture import Capture
 from bookings_gateway.erase import Erase
+from bookings_gateway.export_turns import ExportTurns
 from bookings_gateway.handlers import ReadModelHandler
 from bookings_gateway.history import compose as history_parts
 from bookings_gateway.history import worker
@@ -81,6 +83,7 @@ def application(settings: Settings, service: Service, rollout: Rollout, door: Ad
     app.include_router(api_migration.create_router(history_parts.history(service.engine, settings)))
     add_admin(app, rollout.flags, door)
     add_access(app, service, settings)
+    app.user_middleware.append(Middleware(ExportTurns, most=settings.database_pool // 4))
     return app
 
 
@@ -91,7 +94,7 @@ def add_admin(app: FastAPI, flags: Flags, door: AdminDoor) -> None:
 
 
 def add_access(app: FastAPI, service: Service, settings: Settings) -> None:
-    """Add login and audit, and put the guard before everything: the last thing that is done to ``app``."""
+    """Add login and audit, and put the guard before all routes, which are there by now."""
     browser, sessions = Browser(settings.origins, settings.secure_cookies), sessions_of(settings)
     recent = Recent(settings.access_cache_seconds)
     app.include_router(api_access.create_router(api_access.AccessDoor(service.engine, sessions, browser, recent)))
