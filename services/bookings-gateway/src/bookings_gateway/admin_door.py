@@ -1,6 +1,7 @@
 """What the admin API's routes have in common: what they call, their paging, and the age of what they show."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,8 +10,9 @@ from fastapi import Header, Query, Response
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bookings_gateway.access import audit
 from bookings_gateway.access.actor import Actor
+from bookings_gateway.access.audit import Values
+from bookings_gateway.asked_write import AskedWrite, asked_write
 from bookings_gateway.export import LINES, guarded, lines_of
 from bookings_gateway.remote import Remote
 from bookings_gateway.schemas_admin import Word
@@ -64,10 +66,11 @@ class AdminDoor:
             rows = (await connection.execute(_HEARD)).all()
         response.headers[AGE_HEADER] = ", ".join(f"{row.source.strip('/')}={_shown(row.heard_at)}" for row in rows)
 
-    async def record(self, actor: Actor, *, action: str, entity: str, after: Mapping[str, Any] | None = None) -> None:
-        """Record what another service has just done for somebody; commits by itself."""
-        async with self.engine.begin() as connection:
-            await audit.record(connection, actor, action=action, entity=entity, after=after)
+    def asking(
+        self, actor: Actor, *, action: str, entity: str, after: Values | None = None
+    ) -> AbstractAsyncContextManager[AskedWrite]:
+        """Have another service write something for somebody, in the block this opens; see :func:`asked_write`."""
+        return asked_write(self.engine, actor, AskedWrite(action=action, entity=entity, after=after))
 
 
 def _shown(moment: datetime | None) -> str:

@@ -84,7 +84,7 @@ def _add_audit(router: APIRouter, engine: AsyncEngine) -> None:
             below=query.cursor,
             actor_id=query.actor,
             limit=query.limit + 1,
-            **query.model_dump(include={"action", "entity", "since", "until"}),
+            **query.model_dump(include={"action", "entity", "outcome", "since", "until"}),
         )
         rows = await audit.find(engine, wanted)
         lines = [AuditLine.model_validate(dict(row)) for row in rows[: query.limit]]

@@ -72,9 +72,10 @@ def _add_money(routes: APIRouter, door: AdminDoor) -> None:
         """Record a payment by cash, bank transfer or invoice."""
         order = {**body.model_dump(mode="json"), "recorded_by": actor.name}
         call = Call(Part.PAYMENTS, "POST", "/payments/manual", body=order, headers={"Idempotency-Key": key})
-        response.status_code, made = await door.remote.outcome(call, bodies.DetailOfPayments)
         after = {"amount": body.amount, "currency": body.currency}
-        await door.record(actor, action="payment.recorded", entity=f"payment/{made.payment.id}", after=after)
+        async with door.asking(actor, action="payment.recorded", entity="payment/new", after=after) as write:
+            response.status_code, made = await door.remote.outcome(call, bodies.DetailOfPayments)
+            write.entity = f"payment/{made.payment.id}"
         return bodies.RecordedPayment(id=made.payment.id, timeline=made.timeline)
 
     pending: dict[int | str, dict[str, Any]] = {
@@ -89,9 +90,10 @@ def _add_money(routes: APIRouter, door: AdminDoor) -> None:
         order: dict[str, Any] = {**body.model_dump(mode="json"), "requested_by": actor.name}
         path, headers = f"/payments/{payment_id}/refunds", {"Idempotency-Key": key}
         call = Call(Part.PAYMENTS, "POST", path, body=order, headers=headers, patient=True)
-        response.status_code, refund = await door.remote.outcome(call, bodies.Refund)
-        after = {"amount": refund.amount, "currency": refund.currency, "state": refund.state}
-        await door.record(actor, action="payment.refunded", entity=f"payment/{payment_id}", after=after)
+        entity, after = f"payment/{payment_id}", {"amount": body.amount}
+        async with door.asking(actor, action="payment.refunded", entity=entity, after=after) as write:
+            response.status_code, refund = await door.remote.outcome(call, bodies.Refund)
+            write.after = {"amount": refund.amount, "currency": refund.currency, "state": refund.state}
         return refund
 
 

@@ -40,9 +40,9 @@ async def detail(door: AdminDoor, user_id: UUID) -> Detail:
         ),
         asyncio.gather(
             _part(door, Call(Part.USERS, "GET", f"/users/{user_id}"), users.Identity),
-            _part(door, _newest(Part.USERS, user_id, "notes"), written.NotesOfUsers),
-            _part(door, _newest(Part.USERS, user_id, "communications"), written.CommunicationsOfUsers),
-            _part(door, _newest(Part.STATS, user_id, "activity"), written.ActivityOfStats),
+            _part(door, _newest(Part.USERS, user_id, "notes"), written.NotePage),
+            _part(door, _newest(Part.USERS, user_id, "communications"), written.CommunicationPage),
+            _part(door, _newest(Part.STATS, user_id, "activity"), written.ActivityPage),
         ),
     )
     asked = {"identity": identity, "notes": notes, "communications": communications, "activity": activity}
@@ -74,9 +74,9 @@ async def _part(door: AdminDoor, call: Call, model: type[Answer]) -> Answer | No
 def _parts(
     bookings: records.Records,
     payments: records.Records,
-    notes: written.NotesOfUsers | None,
-    communications: written.CommunicationsOfUsers | None,
-    activity: written.ActivityOfStats | None,
+    notes: written.NotePage | None,
+    communications: written.CommunicationPage | None,
+    activity: written.ActivityPage | None,
 ) -> dict[str, Any]:
     return {
         "bookings": [shown.booking_item(row) for row in bookings.rows],
@@ -90,6 +90,6 @@ def _parts(
 
 
 def _items(
-    page: written.NotesOfUsers | written.CommunicationsOfUsers | written.ActivityOfStats | None,
+    page: written.NotePage | written.CommunicationPage | written.ActivityPage | None,
 ) -> Sequence[BaseModel] | None:
-    return page.items[:NEWEST] if page else None
+    return page.data[:NEWEST] if page else None
