@@ -298,6 +298,28 @@ async def test_a_tag_that_is_none_is_refused(ann: Admin, tag: bytes) -> None:
     assert response.status_code == 422
 
 
+async def test_money_that_wants_a_person_is_found_by_its_flag(ann: Admin) -> None:
+    assert {each["flag"] for each in (await ann.get("/payments"))["data"]} == {None}
+    await execute(ann.engine, "UPDATE booking_payment SET flag = 'booking_cancelled'")
+    await ann.heard(payment("00000000-0000-4000-8000-0000000000f2", "b2"))
+
+    (flagged,) = (await ann.get("/payments", flag="booking_cancelled"))["data"]
+    assert (flagged["id"], flagged["flag"]) == (PAYMENT, "booking_cancelled")
+    assert (await ann.get("/payments", flag="booking_missing"))["total"] == 0
+    assert (await ann.get(f"/payments/{PAYMENT}"))["flag"] == "booking_cancelled"
+    assert (await ann.client.get("/api/admin/payments", params={"flag": "some"})).status_code == 422
+
+
+async def test_what_was_filled_in_of_a_payment_from_history_is_shown(ann: Admin) -> None:
+    made = payment("00000000-0000-4000-8000-0000000000f2", "b2")
+    known = {"migrated": True, "reference": "MIGRATED-ref-b2", "inferred_fields": ["paid_at", "method"]}
+    await ann.heard(made.model_copy(update={"data": {**made.data, **known}}))
+
+    shown = await ann.get(f"/payments/{made.subject}")
+    assert (shown["reference"], shown["inferredFields"]) == ("MIGRATED-ref-b2", ["paid_at", "method"])
+    assert (await ann.get(f"/payments/{PAYMENT}"))["inferredFields"] == []
+
+
 async def test_payments_without_a_method_come_first(ann: Admin) -> None:
     await execute(ann.engine, "UPDATE booking_payment SET method = 'card'")
     await ann.heard(payment("00000000-0000-4000-8000-0000000000f2", "b2"))

@@ -48,6 +48,7 @@ _BOOKINGS_BY_ID = """
 PAYMENT = """
     p.payment_id, p.status, p.currency, p.amount, p.received, p.refunded, p.disputed, p.net, p.open_disputes, p.method,
     p.card_brand, p.card_last4, p.booking_id, p.migrated, p.stripe_payment_intent_id, p.stripe_charge_id, p.reference,
+    p.inferred_fields, p.flag,
     CASE WHEN p.status = 'succeeded' THEN p.paid_at END AS paid_at, p.created_at, b.booking_reference,
     coalesce(k.canonical_id, l.user_id) AS user_id, k.first_name, k.last_name
 """
@@ -78,6 +79,7 @@ _PAYMENT_FILTERS = {
     "unmatched": "(booking_id IS NULL) = :unmatched",
     "refunded": "(refunded > 0) = :refunded",
     "disputed": "(disputed > 0 OR open_disputes > 0) = :disputed",
+    "flag": "flag = :flag",
 }
 # By an id of its own, or through the words of its booking. The end of a range instead of LIKE: any plan uses the index.
 PAYMENT_BY_CODE = """
@@ -127,6 +129,7 @@ class PaymentsWanted:
     unmatched: bool | None = None
     refunded: bool | None = None
     disputed: bool | None = None
+    flag: str | None = None
     sort: str = "createdAt"
     descending: bool = True
 

@@ -77,6 +77,10 @@ def payment_row(event: Event) -> Row:
     return {
         **payment.model_dump(include=_PAYMENT),
         "net": net,
-        "reference": payment.stripe_payment_intent_id or payment.stripe_charge_id or payment.payment_id,
+        "inferred_fields": json.dumps(payment.inferred_fields),
+        "reference": payment.reference
+        or payment.stripe_payment_intent_id
+        or payment.stripe_charge_id
+        or payment.payment_id,
         "paid_at": payment.paid_at or payment.created_at,
     }

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 from bookings_gateway import customer_records as records
 from bookings_gateway import customers
 from bookings_gateway.errors import UnusableAmount
-from bookings_gateway.schemas_admin import Currency, Moment, MoneyGiven, PaymentStatus, Word
+from bookings_gateway.schemas_admin import Currency, Moment, MoneyGiven, PaymentFlag, PaymentStatus, Word
 from shared.money import to_minor
 
 Limit = Annotated[int, Field(ge=1, le=200)]
@@ -82,6 +82,7 @@ class PaymentFilters(_Listing):
     unmatched: Annotated[bool | None, Field(description="Without a booking")] = None
     refunded: Annotated[bool | None, Field(description="In part or in full")] = None
     disputed: bool | None = None
+    flag: Annotated[PaymentFlag | None, Field(description="Of money that wants a person, and why")] = None
 
     @property
     def wanted(self) -> records.PaymentsWanted:

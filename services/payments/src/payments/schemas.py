@@ -159,7 +159,11 @@ class RefundState(BaseModel):
 
 
 class PaymentItem(BaseModel):
-    """One payment. ``fee`` is in ``fee_currency``, everything else in ``currency``."""
+    """One payment. ``fee`` is in ``fee_currency``, everything else in ``currency``.
+
+    ``reference``, ``evidence`` and ``inferred_fields`` say what a payment from history rests on, and what of it was
+    filled in.
+    """
 
     id: UUID
     status: Status
@@ -181,6 +185,9 @@ class PaymentItem(BaseModel):
     matched_by_hand: bool
     manual: bool
     migrated: bool
+    reference: str | None = None
+    evidence: str | None = None
+    inferred_fields: list[str] = []
     stripe_payment_intent_id: str | None
     stripe_charge_id: str | None
     paid_at: datetime | None
@@ -246,4 +253,5 @@ def payment_item(row: Mapping[str, Any]) -> PaymentItem:
     """Return a row of ``find_payments`` as its body."""
     money = {name: shown(row[name], row["currency"]) for name in ("amount", "received", "refunded", "disputed", "net")}
     named = {name: row[name] for name in PaymentItem.model_fields if name in row}
-    return PaymentItem.model_validate({**named, **money, "fee": shown(row["fee"], row["fee_currency"])})
+    provenance = row["provenance"] or {}
+    return PaymentItem.model_validate({**named, **money, **provenance, "fee": shown(row["fee"], row["fee_currency"])})
