@@ -20,6 +20,7 @@ from support.admin import Admin, erased, person, totals, user_id
 from support.apply import apply
 from support.events import booking, linked, payment
 from support.legacy_table import book, execute, fetch
+from support.letters import cut_off, kept, set_aside
 
 SECRET = "Quillfeather"
 ANN, BOB = f"Ann {SECRET}", "Bob Orr"
@@ -111,6 +112,20 @@ async def test_a_batch_among_the_dead_letters_goes_with_whoever_is_in_it(gateway
     assert len(bodies) == 2
     assert bodies[-1][0] == others
     assert await gateway.traces(SECRET, PHONE) == []
+
+
+async def test_a_letter_nobody_can_read_goes_with_whom_it_names(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(erased(ANN), linked(id_, user_id(ANN)))
+    for event in (person(ANN), booking(id_, 9, contact={"last_name": SECRET})):
+        await set_aside(gateway.engine, cut_off(event))
+    bobs = await set_aside(gateway.engine, cut_off(person(BOB)))
+
+    await gateway.erase()
+    await gateway.capture()
+    await gateway.erase()
+    assert await kept(gateway.engine) == {bobs}
 
 
 async def dead_batch(engine: AsyncEngine, body: bytes) -> None:
