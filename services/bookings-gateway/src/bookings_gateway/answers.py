@@ -1,8 +1,8 @@
 """Answers that still hold: while nothing has been committed to the database, the same question has the same answer.
 
-A snapshot says which transactions are over, in 64-bit numbers that one server never gives out again. So the same snapshot
-is the same data, whoever writes: the legacy application, an operator, a consumer. A standby that took over may not know the
-last numbers and give them out anew, which is why the server's start is part of the name.
+A snapshot says which transactions are over, in 64-bit numbers that one server never gives out again. The same snapshot
+is the same data, whoever writes: the legacy application, an operator, a consumer. A standby that took over may not know
+the last numbers and give them out anew, which is why the server's start is part of the name.
 https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
 """
 
