@@ -25,8 +25,8 @@ PAYMENT_STATUS = """
          ELSE 'refunded' END
 """
 
-# One row each, not one text of all: PostgreSQL would copy megabytes several times over. Without LIMIT and OFFSET 0, JSON
-# is made before sorting, by parallel workers.
+# One row each, not one text of all: PostgreSQL would copy megabytes several times over. Without LIMIT and OFFSET 0, the
+# JSON is made before sorting, by parallel workers.
 LISTING = """
     {before}SELECT convert_to({fields}, 'UTF8') AS body{total}
     FROM {rows} b
