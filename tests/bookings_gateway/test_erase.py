@@ -280,6 +280,27 @@ async def test_a_booking_that_went_to_somebody_else_is_theirs_and_its_old_versio
     assert newest == his["email"]
 
 
+async def test_a_booking_written_anew_for_somebody_else_is_shown_as_theirs(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(linked(id_, user_id(ANN)), erased(ANN))
+    assert await gateway.erase() == 1
+    await gateway.capture()
+    his = {"firstName": "Bob", "lastName": "Orr", "email": "bob@example.com"}
+    change = """UPDATE bookings SET "contactDetails" = CAST(:contact AS jsonb)"""
+    await execute(gateway.engine, change, contact=json.dumps(his))
+    await gateway.capture()
+    await admin.heard(linked(id_, user_id(BOB), 2))
+
+    assert await gateway.erase() == 1
+    assert await gateway.erase() == 0
+    (shown,) = (await admin.get(f"/users/{user_id(BOB)}/bookings"))["data"]
+    assert (shown["customerName"], shown["customerEmail"]) == ("Bob Orr", "bob@example.com")
+    assert [hit["id"] for hit in (await admin.get("/search", q="bob@example.com"))["bookings"]] == [id_]
+    assert await fetch(gateway.engine, 'SELECT "contactDetails" FROM bookings') == [(his,)]
+    assert await gateway.traces(SECRET, PHONE) == []
+
+
 async def test_a_booking_whose_link_was_taken_back_is_forgotten_with_its_row(gateway: Gateway, admin: Admin) -> None:
     id_ = await booked(gateway.engine)
     await gateway.capture()
