@@ -1,6 +1,7 @@
 """What a walk of Stripe's API reads again: money under way always, what may still change for some time, no more."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from support import stripe_payloads as stripe
 from support.payments import Payments
 from support.stripe_payloads import START, Json
 
-FEE = {"balance_transaction": stripe.balance_transaction(6750, fee=121)}
+FEE: dict[str, Any] = {"balance_transaction": stripe.balance_transaction(6750, fee=121)}
 KINDS: Sequence[tuple[Json, int | None]] = [
     (stripe.payment_intent(), None),
     (stripe.payment_intent(status="canceled"), None),
