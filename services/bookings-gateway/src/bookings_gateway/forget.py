@@ -112,7 +112,7 @@ async def forget_before(connection: AsyncConnection, *, others: Sequence[str], s
 async def _remember(connection: AsyncConnection, ids: Sequence[str]) -> None:
     """Take the newest versions of forgotten bookings that are somebody else's now into the read model once more."""
     anew = list((await connection.execute(_REMEMBER, {"ids": ids})).scalars())
-    bodies = (await connection.execute(_NEWEST_EVENTS, {"ids": anew})).scalars() if anew else []
+    bodies = list((await connection.execute(_NEWEST_EVENTS, {"ids": anew})).scalars())
     events = [Event.model_validate_json(body) for body in bodies]
     rows = [{**booking_row(event), "sequence": event.sequence} for event in events]
     if rows:
