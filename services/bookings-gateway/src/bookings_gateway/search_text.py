@@ -29,9 +29,9 @@ def fold(value: str) -> str:
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
-def sort_key(*parts: str | None) -> str | None:
-    """Return what text is sorted by; ``None`` where there is none."""
-    return fold(" ".join(part.strip() for part in parts if part)).strip()[:_KEY_LENGTH] or None
+def sort_key(*parts: str | None) -> str:
+    """Return what text is sorted by; where there is none, what comes first."""
+    return fold(" ".join(part.strip() for part in parts if part)).strip()[:_KEY_LENGTH]
 
 
 def words(*, texts: Iterable[str | None], phones: Iterable[str | None] = ()) -> str:
@@ -89,7 +89,7 @@ class Query:
         return not self._chunks
 
     @property
-    def name(self) -> str | None:
+    def name(self) -> str:
         """What a whole name or address would be sorted by."""
         return sort_key(*self.typed.split())
 
