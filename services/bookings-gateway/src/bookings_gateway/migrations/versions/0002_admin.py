@@ -126,7 +126,14 @@ ERASED = [
 # nobody waits for anybody; the tidying worker puts them together. The sum is exact in every snapshot. Likewise where a
 # page in the middle begins (anchors.py). Anchors and what moved are lost together in a crash, and counted again.
 COUNTED = [
-    "CREATE UNLOGGED TABLE customer_anchor (sort text NOT NULL, before bigint NOT NULL, user_id uuid NOT NULL)",
+    """
+    CREATE UNLOGGED TABLE customer_anchor (
+        sort     text NOT NULL,
+        before   bigint NOT NULL,
+        user_id  uuid NOT NULL,
+        version  bigint NOT NULL
+    )
+    """,
     "CREATE INDEX customer_anchor_place ON customer_anchor (sort, before)",
     f"CREATE UNLOGGED TABLE customer_moved AS SELECT 1 AS change, user_id, {KEYS} FROM customer WITH NO DATA",  # noqa: S608
     """
