@@ -124,6 +124,7 @@ async def every(engine: AsyncEngine, wanted: Wanted) -> AsyncIterator[RowMapping
 async def one(engine: AsyncEngine, user_id: UUID) -> Person:
     """Return one user, be it merged or erased; raises :class:`NoSuchUser`."""
     async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
         row = (
             (await connection.execute(text(_ONE.format(columns=COLUMNS)), {"user_id": user_id}))
             .mappings()

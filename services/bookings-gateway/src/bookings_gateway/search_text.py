@@ -20,6 +20,7 @@ _PHONE = re.compile(r"[+(\d][\d\s()./-]{4,}")
 _FEWEST_DIGITS = 5
 _BEGUN = 3  # shorter words are not taken for the beginning of longer ones: half of all rows would match
 _RUN = re.compile(r"[^\W\d_]+|\d+")
+_CODE = re.compile(r"[\d_]")
 _NAME_WORD = re.compile(r"[^\W\d_]{3,24}")
 
 
@@ -104,8 +105,9 @@ class Query:
 
     @property
     def misspelt(self) -> list[str]:
-        """The words that may be mistyped."""
-        return [part for chunk in self._chunks for part in _parts(chunk) if _NAME_WORD.fullmatch(part)]
+        """The words that may be mistyped; those in a code, such as a PaymentIntent's, are none."""
+        chunks = [chunk for chunk in self._chunks if "@" in chunk or not _CODE.search(chunk)]
+        return [part for chunk in chunks for part in _parts(chunk) if _NAME_WORD.fullmatch(part)]
 
     def exact(self) -> str:
         """Every word as it stands."""
