@@ -26,9 +26,9 @@ _PAGE = """
 """
 _FROM_ANCHOR = "({key}, user_id) >= (SELECT a.{key}, a.user_id FROM customer a WHERE a.user_id = :anchor)"
 # Statistics can be old when a table has just been filled; these plans are right at any size. An index has every order
-# asked for, and sorting a million rows for a page of fifty never pays.
+# asked for, and sorting a million rows for a page of fifty never pays; those found by a word are few.
 BY_INDEX = text(
-    "SELECT set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true), "
+    "SELECT set_config('enable_sort', :sort, true), set_config('enable_seqscan', 'off', true), "
     "set_config('plan_cache_mode', 'force_custom_plan', true)"
 )
 

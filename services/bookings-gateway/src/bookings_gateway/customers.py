@@ -45,8 +45,7 @@ _FILTERS = {
 _COUNTED = frozenset(["placeholder", "has_bookings"])
 # Whom a word names may have been merged: then the user they count as is meant.
 _NAMED = """
-    (search @@ CAST(:words AS tsquery) OR user_id IN (
-        SELECT canonical_id FROM customer WHERE canonical_id IS NOT NULL AND search @@ CAST(:words AS tsquery)))
+    user_id IN (SELECT coalesce(canonical_id, user_id) FROM customer WHERE search @@ CAST(:words AS tsquery))
 """
 
 _ALL = "SELECT {columns} FROM customer c WHERE {conditions} ORDER BY {key} {direction}, user_id {direction}"
@@ -102,7 +101,7 @@ async def find(engine: AsyncEngine, wanted: Wanted, *, limit: int, offset: int) 
     conditions, bound = _conditions(wanted)
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
-        await connection.execute(BY_INDEX)
+        await connection.execute(BY_INDEX, {"sort": "on" if wanted.search else "off"})
         total = await _total(connection, wanted, conditions, bound)
         order = Order(SORTS[wanted.sort], descending=wanted.descending)
         matching = Matching(conditions, bound, total, everybody=not (bound or wanted.search))
