@@ -146,6 +146,7 @@ async def bookings_of(engine: AsyncEngine, user_id: UUID, *, limit: int, offset:
     """Return the bookings of a user and of all merged with them, newest first."""
     bound = {"user_id": user_id, "limit": limit, "offset": offset}
     async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
         rows = (await connection.execute(BOOKINGS_OF_USER, bound)).mappings().all()
         if rows:
             return Records(rows, rows[0]["total"])

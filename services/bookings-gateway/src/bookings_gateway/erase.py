@@ -14,8 +14,10 @@ import structlog
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bookings_gateway.anchors import count_again
 from bookings_gateway.capture import LOCK
 from bookings_gateway.counts import put_counts_together
+from bookings_gateway.customers import SORTS
 from bookings_gateway.domain import PERSONAL_COLUMNS
 from bookings_gateway.forget import forget_before, forget_history
 from bookings_gateway.held_rows import hold
@@ -117,6 +119,7 @@ class Erase:
         async with engine.begin() as connection:
             await connection.execute(_DEAD_LETTERS)
             await connection.execute(_WORDS)
+        await count_again(engine, SORTS.values())
         if settled:
             self.changed.set()
         return settled
