@@ -41,6 +41,13 @@ BREAKS: dict[str, tuple[str, str]] = {
         "bookings-gateway",
         "INSERT INTO booking_change (op, booking_id, row, changed_at) VALUES ('U','','{{}}',now())",
     ),
+    "V10": (
+        "bookings-gateway",
+        """DO $$ BEGIN
+            UPDATE public.bookings SET "paymentDate" = '12024-01-01' WHERE CAST(id AS text) = {one};
+            CREATE OR REPLACE FUNCTION far_time(moment timestamptz) RETURNS text LANGUAGE sql AS 'SELECT chr(33)';
+        END $$""",
+    ),
     "V11": ("bookings-gateway", "UPDATE public.bookings SET status = 'ODD' WHERE CAST(id AS text) = {one}"),
 }
 
