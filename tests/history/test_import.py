@@ -33,7 +33,7 @@ async def test_a_table_with_every_trap_comes_to_what_plain_python_computes(datab
         for (class_, _, month), sums in predicted.counts.money.items():
             money[class_, month] += int(sums.amount * 100)
         assert money == Counter(wanted.money)
-        await assert_came_to(moved, wanted)
+        await assert_came_to(moved.rows, wanted)
         assert await moved.checksum() == before
         assert isinstance(await moved.history.counts(), Counts)
 

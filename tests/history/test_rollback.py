@@ -51,7 +51,7 @@ async def test_after_a_rollback_the_table_is_as_before_and_a_second_import_succe
 
         assert await moved.import_all() == len(bookings)
         await moved.settle()
-        await assert_came_to(moved, due(LAYOUTS["default"], bookings))
+        await assert_came_to(moved.rows, due(LAYOUTS["default"], bookings))
 
 
 async def test_a_link_that_arrives_after_its_booking_was_taken_back_is_let_go(databases: Databases) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bookings_gateway.access import audit
 from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.admin_desk import NO_NUL
+from bookings_gateway.history.codes import WHAT_TO_DO
 from bookings_gateway.history.counts import Counts
 from bookings_gateway.history.desk import Desk
 from bookings_gateway.history.errors import HistoryError, NoSuchItem
@@ -129,9 +130,11 @@ def _add_reading(router: APIRouter, desk: Desk) -> None:
         after: Annotated[str, Query(pattern=NO_NUL)] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> dict[str, Any]:
-        """Return entries of the error desk, and how many of each code are open."""
+        """Return entries of the error desk, how many of each code are open, and what can be done about each."""
         found = await desk.find(states=[state], code=code, after=after, limit=limit)
-        return {"codes": await desk.by_code(), "items": [dict(row) for row in found]}
+        codes = await desk.by_code()
+        what = {code: WHAT_TO_DO[code] for code in codes if code in WHAT_TO_DO}
+        return {"codes": codes, "whatToDo": what, "items": [dict(row) for row in found]}
 
     @router.get("/errors/{booking_id}", responses=documented(404))
     async def error(booking_id: Id) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from bookings_gateway.cli_history import AsJson, By, run_history, show_counts
 from bookings_gateway.history import compose
 from bookings_gateway.history.backup import Backup, back_up
 from bookings_gateway.history.checklist import STEPS, Look, do_step, step_named
+from bookings_gateway.history.codes import WHAT_TO_DO
 from bookings_gateway.history.contract import LEAST_AGE, contract
 from bookings_gateway.history.desk import Desk
 from bookings_gateway.history.preflight import preflight
@@ -188,7 +189,8 @@ def _add_error_reading(app: typer.Typer, program: Program) -> None:
 
         async def work(engine: AsyncEngine, settings: Settings) -> None:
             desk = Desk(compose.history(engine, settings))
-            print_rows(sorted((await desk.by_code()).items()), ["code", "open"])
+            codes = sorted((await desk.by_code()).items())
+            print_rows([(code, rows, WHAT_TO_DO.get(code)) for code, rows in codes], ["code", "open", "what to do"])
             found = await desk.find(states=[done if decided else undecided], code=code, limit=limit)
             columns = ["id", "state", "code", "detail", "attempts", "since", "decided_by", "reason"]
             print_rows([[row[column] for column in columns] for row in found], columns)

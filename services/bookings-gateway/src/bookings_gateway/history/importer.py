@@ -79,12 +79,12 @@ class Importer:
         async with self.engine.begin() as connection:
             await runs.remark(connection, self.run, sentence)
 
-    async def again(self, ids: Sequence[str]) -> int:
-        """Try single bookings again; return how many rows there were."""
-        async with self.engine.begin() as connection:
-            await self._enter(connection)
-            rows = await self.source.these(connection, ids)
-            await self._tell(connection, rows)
+    async def again(self, connection: AsyncConnection, ids: Sequence[str]) -> int:
+        """Try single bookings again, for whoever keeps the run still and commits; return how many rows there were."""
+        await connection.execute(_GIVE_UP)
+        await self.capture.capture_first(connection, self.name)
+        rows = await self.source.these(connection, ids)
+        await self._tell(connection, rows)
         return len(rows)
 
     async def _patiently(self, position: str | None) -> tuple[int, str | None]:

@@ -17,6 +17,7 @@ from bookings_gateway.history.counts import Counts
 from bookings_gateway.history.importer import CHUNK_ROWS, Importer
 from bookings_gateway.history.items import Item, item_of
 from bookings_gateway.history.progress import Status, status
+from bookings_gateway.history.runs import Run
 from bookings_gateway.history.source import Source
 from bookings_gateway.legacy_table import find
 
@@ -88,18 +89,23 @@ class History:
             return await Counts.from_ledger(connection)
 
     @asynccontextmanager
-    async def importing(
-        self, *, by: str, force: bool = False, chunk_rows: int = CHUNK_ROWS, ends: str = "imported"
-    ) -> AsyncIterator[Importer]:
+    async def importing(self, *, by: str, force: bool = False, chunk_rows: int = CHUNK_ROWS) -> AsyncIterator[Importer]:
         """Hold the run, a new one or the one begun before, and return what imports it.
 
-        When the block ends well, the run is in the state ``ends``: unless said otherwise, it has imported everything
-        there was. Raises ``ImportHeld``.
+        When the block ends well, the run has imported everything there was. Raises ``ImportHeld``.
         """
         importer = await self._open(by=by, force=force, chunk_rows=chunk_rows)
         yield importer
         async with self.engine.begin() as connection:
-            await runs.end(connection, importer.run, ends)
+            await runs.end(connection, importer.run, "imported")
+
+    async def deciding(self, connection: AsyncConnection) -> Importer:
+        """Return what imports single rows in this transaction, in which nobody else goes on with the run.
+
+        Raises ``NoRun``, ``ImportHeld`` and ``NotReady``.
+        """
+        run = await runs.keep_still(connection)
+        return await self._importer(connection, await self.source(connection), run)
 
     async def _open(self, *, by: str, force: bool, chunk_rows: int) -> Importer:
         async with self.engine.begin() as connection:
@@ -112,7 +118,10 @@ class History:
                 run = await runs.begin(
                     connection, plan, by=by, chunk_rows=chunk_rows, version=version("bookings-gateway")
                 )
-            setting = await source.setting(connection, currency=self.currency, zone=self.zone, now=run.started_at)
+            return await self._importer(connection, source, run)
+
+    async def _importer(self, connection: AsyncConnection, source: Source, run: Run) -> Importer:
+        setting = await source.setting(connection, currency=self.currency, zone=self.zone, now=run.started_at)
         return Importer(self.engine, source, setting, self.capture, self.name, run)
 
     async def _plan(self, connection: AsyncConnection, source: Source) -> dict[str, Any]:
