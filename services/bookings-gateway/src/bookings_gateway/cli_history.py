@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.errors import LegacyTableMissing, LegacyTableUnfit
@@ -26,6 +27,7 @@ from bookings_gateway.history.throttle import Limits, Throttle
 from bookings_gateway.history.verify import Verification, verify
 from bookings_gateway.settings import Settings
 from shared.cli import Program, console, print_rows, with_engine
+from shared.database import describe, is_transient
 
 T = TypeVar("T")
 _AGAIN_SECONDS = 0.5
@@ -51,6 +53,14 @@ def run_history(program: Program, work: Callable[[AsyncEngine, Settings], Corout
     except (HistoryError, LegacyTableMissing, LegacyTableUnfit) as error:
         console.print(f"[red]{error}[/]", soft_wrap=True)
         raise typer.Exit(1) from None
+    except (DBAPIError, ConnectionError, TimeoutError) as error:
+        if not is_transient(error):
+            raise
+        console.print(
+            f"[red]The database broke off ({describe(error)}). What was committed stands; type the same again.[/]",
+            soft_wrap=True,
+        )
+        raise typer.Exit(1) from None
 
 
 def _add_import(app: typer.Typer, program: Program) -> None:
@@ -64,6 +74,7 @@ def _add_import(app: typer.Typer, program: Program) -> None:
         outbox_rows: Annotated[int, typer.Option(min=0, help="Wait while more events are unsent")] = 20_000,
         queue_messages: Annotated[int, typer.Option(min=0, help="Wait while more messages wait at a service")] = 1_000,
         live_p95_ms: Annotated[float, typer.Option(min=0, help="Wait while live requests take longer")] = 250.0,
+        replica_lag_mb: Annotated[int, typer.Option(min=0, help="Wait while a replica is further behind")] = 64,
         as_json: AsJson = False,
     ) -> None:
         """Tell every booking of the past, once. Without --apply it says exactly what would come of it."""
@@ -73,7 +84,7 @@ def _add_import(app: typer.Typer, program: Program) -> None:
             if not apply:
                 show_prediction(await history.predict(), as_json=as_json)
                 return
-            limits = Limits(outbox_rows, queue_messages, live_p95_ms)
+            limits = Limits(outbox_rows, queue_messages, live_p95_ms, replica_lag_mb)
             async with compose.asking(settings) as others:
                 throttle = Throttle(engine, limits, others)
                 holding = history.importing(by=by, force=force, chunk_rows=chunk_rows)
@@ -118,10 +129,9 @@ async def _follow(history: History, importer: Importer, throttle: Throttle) -> N
             bar.update(task, completed=watch.done, total=max(total, watch.done), pace=watch.pace)
             if not is_screen and watch.is_line_due():
                 console.print(f"{watch.done:,} of {total:,} {watch.pace}")
-            while reason := throttle.reason:
+            async for reason in throttle.reasons():
                 bar.update(task, pace=f"waiting: {reason}")
                 await importer.say(reason)
-                await throttle.pause()
 
 
 def show_prediction(prediction: Prediction, *, as_json: bool) -> None:

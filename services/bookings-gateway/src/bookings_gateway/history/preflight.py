@@ -21,8 +21,8 @@ _SERVER = text(
     """
     SELECT current_setting('server_version') AS version,
            CAST(current_setting('server_version_num') AS integer) AS number,
-           pg_total_relation_size(:oid) AS bytes, current_user AS role,
-           pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = :oid), 'MEMBER') AS owns,
+           pg_total_relation_size(CAST(:oid AS oid)) AS bytes, current_user AS role,
+           pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = CAST(:oid AS oid)), 'MEMBER') AS owns,
            has_schema_privilege('gateway', 'CREATE') AS may_create,
            coalesce((SELECT extract(epoch FROM now() - min(xact_start)) FROM pg_stat_activity
                      WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND datname = current_database()), 0)
@@ -34,6 +34,11 @@ _DUPLICATES = """
     FROM (SELECT count(*) AS n FROM {table} b WHERE b.{reference} IS NOT NULL
           GROUP BY b.{reference} HAVING count(*) > 1) d
 """
+_REPLICAS = text(
+    """
+    SELECT count(*) AS known, count(replay_lsn) AS visible FROM pg_stat_replication
+    """
+)
 _STAFF = text("SELECT to_regclass('public.users') IS NOT NULL")
 _LEAST_VERSION = 140_000
 _LONG_TRANSACTION_SECONDS = 60
@@ -98,7 +103,19 @@ async def _server(connection: AsyncConnection, source: Source) -> list[Point]:
             "role", f"{row.role} {'may' if row.owns else 'may not'} change the table", ok=row.owns, blocks=not row.owns
         ),
         Point("oldest transaction", f"{row.oldest_transaction:.0f} s", ok=is_quiet),
+        *await _replicas(connection, row.role),
     ]
+
+
+async def _replicas(connection: AsyncConnection, role: str) -> list[Point]:
+    """Nothing where there are none."""
+    row = (await connection.execute(_REPLICAS)).one()
+    if not row.known:
+        return []
+    if row.visible:
+        return [Point("replicas", f"{row.visible}: the import waits while one is too far behind")]
+    way_out = f'how far they are behind cannot be seen: GRANT pg_read_all_stats TO "{role}"'
+    return [Point("replicas", f"{row.known}: {way_out}", ok=False)]
 
 
 async def _triggers(connection: AsyncConnection, source: Source) -> list[Point]:

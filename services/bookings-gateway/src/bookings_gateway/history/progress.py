@@ -33,13 +33,15 @@ _STAGES = text(
 )
 # Live-born rows were told as they were made; whatever else is not in the ledger is left to do.
 _LEFT = """
-    SELECT count(*) AS rows,
-           count(*) FILTER (WHERE i.booking_id IS NULL AND EXISTS (
-               SELECT FROM gateway.event_log l WHERE l.subject = CAST(b.{id} AS text) AND l.type = 'booking.created'
-               AND l.recorded_at >= :since)) AS told_live,
-           count(*) FILTER (WHERE i.booking_id IS NULL) AS untold
-    FROM {table} b
-    LEFT JOIN gateway.import_item i ON i.booking_id = CAST(b.{id} AS text) AND i.outcome <> 'withdrawn'
+    WITH untold AS MATERIALIZED (
+        SELECT CAST(b.{id} AS text) AS id FROM {table} b
+        WHERE NOT EXISTS (SELECT FROM gateway.import_item i
+                          WHERE i.booking_id = CAST(b.{id} AS text) AND i.outcome <> 'withdrawn')
+    )
+    SELECT (SELECT count(*) FROM {table}) AS rows, (SELECT count(*) FROM untold) AS untold,
+           (SELECT count(*) FROM untold u WHERE EXISTS (
+               SELECT FROM gateway.event_log l WHERE l.subject = u.id AND l.type = 'booking.created'
+               AND l.recorded_at >= :since)) AS told_live
 """
 _RATES = text(
     """

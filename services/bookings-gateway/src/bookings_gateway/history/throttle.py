@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.history.errors import PartSilent
 from bookings_gateway.history.others import Others
+from shared.database import is_transient
 
 log = structlog.get_logger(__name__)
 
@@ -20,15 +21,25 @@ _LOOK_SECONDS = 1.0
 _PAUSE_SECONDS = 0.25
 _WATCHED = {"bookings-gateway": "/api/admin/bookings", "payments": "/api/webhooks/stripe"}
 _OUTBOX = text("SELECT count(*) FROM (SELECT FROM outbox LIMIT :most) o")
+# A replica that is away has no row, and who may not see them (see pg_read_all_stats) sees no position: neither counts.
+_REPLICA = text(
+    """
+    SELECT application_name AS name, CAST(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) AS bigint) AS bytes
+    FROM pg_stat_replication WHERE replay_lsn IS NOT NULL ORDER BY bytes DESC LIMIT 1
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is too much: unsent events here, messages waiting at a consumer, milliseconds of a live request's p95."""
+    """What is too much: unsent events here, messages waiting at a consumer, milliseconds of a live request's p95,
+    megabytes of changes a replica of the database has yet to apply.
+    """
 
     outbox_rows: int = 20_000
     queue_messages: int = 1_000
     live_p95_ms: float = 250.0
+    replica_lag_mb: int = 64
 
 
 @dataclass(slots=True)
@@ -53,23 +64,33 @@ class Throttle:
 
     async def _watch(self) -> None:
         while True:
-            self._reason = await self._look()
+            try:
+                await self.look()
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                self._reason = None  # the import itself finds out what is wrong
             await asyncio.sleep(_LOOK_SECONDS)
 
-    @property
-    def reason(self) -> str | None:
-        """Why the import should wait, as last seen; ``None`` when it may go on."""
+    async def reasons(self) -> AsyncIterator[str]:
+        """Yield why the import has to wait, a moment apart, until it may go on."""
+        while self._reason:
+            yield self._reason
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def look(self) -> str | None:
+        """Return why the import has to wait from now on, as a sentence, or ``None``."""
+        self._reason = await self._seen_now()
         return self._reason
 
-    async def pause(self) -> None:
-        """Wait a moment before asking again."""
-        await asyncio.sleep(_PAUSE_SECONDS)
-
-    async def _look(self) -> str | None:
+    async def _seen_now(self) -> str | None:
         async with self.engine.connect() as connection:
             unsent = (await connection.execute(_OUTBOX, {"most": self.limits.outbox_rows + 1})).scalar_one()
+            replica = (await connection.execute(_REPLICA)).one_or_none()
         if unsent > self.limits.outbox_rows:
             return f"more than {self.limits.outbox_rows:,} events wait to be sent"
+        if replica and replica.bytes > self.limits.replica_lag_mb * 2**20:
+            return f"replica {replica.name} is {replica.bytes / 2**20:,.0f} MB behind > {self.limits.replica_lag_mb} MB"
         parts = self.others.urls if self.others else ()
         return next(filter(None, await asyncio.gather(*map(self._look_at, parts))), None)
 
