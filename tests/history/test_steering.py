@@ -29,7 +29,7 @@ async def test_paused_it_stops_after_its_chunk_and_goes_on_where_it_was(database
         with pytest.raises(Paused):
             await import_and_pause(moved, told)
         now = await moved.history.status()
-        assert (now.state, now.remark, told, now.left) == ("paused", "paused by Olga", [30], 90)
+        assert (now.state, now.remark, told, now.counted.left) == ("paused", "paused by Olga", [30], 90)
         assert not await moved.history.pause(by="Olga")
 
         assert await moved.import_all() == 90

@@ -21,7 +21,8 @@ from bookings_gateway.history.counts import Counts
 from bookings_gateway.history.errors import HistoryError
 from bookings_gateway.history.importer import CHUNK_ROWS, Importer
 from bookings_gateway.history.move import History, Prediction
-from bookings_gateway.history.progress import Status, Watch, pace_of
+from bookings_gateway.history.pace import Watch
+from bookings_gateway.history.progress import Status
 from bookings_gateway.history.rollback import Rollback, changed_since, outlook
 from bookings_gateway.history.throttle import Limits, Throttle
 from bookings_gateway.history.verify import Verification, verify
@@ -118,7 +119,7 @@ def _add_import(app: typer.Typer, program: Program) -> None:
 async def _follow(history: History, importer: Importer, throttle: Throttle) -> None:
     """Import with a bar on a terminal, lines in a pipe; wait while live work needs the room, and say why."""
     status = await history.status()
-    total, begun = status.total, status.total - status.left
+    total, begun = status.counted.total, status.counted.total - status.counted.left
     watch = Watch(total, begun)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     is_screen = sys.stdout.isatty()
@@ -226,9 +227,9 @@ def show_status(console: Console, status: Status) -> None:
     """Print where the move stands."""
     told = status.as_json()
     seen = f", seen {told['heartbeatSeconds']:.0f} s ago" if told["heartbeatSeconds"] is not None else ""
-    console.print(f"[bold]{status.state}[/]{seen}{f': {status.remark}' if status.remark else ''} {pace_of(status)}")
+    console.print(f"[bold]{status.state}[/]{seen}{f': {status.remark}' if status.remark else ''} {status.pace}")
     rows = [
-        ("bookings", *_cells(told["bookings"]), f"total {status.total:,}"),
+        ("bookings", *_cells(told["bookings"]), f"total {status.counted.total:,}"),
         ("links", *_cells(told["links"])),
         ("payments", *_cells(told["payments"])),
         ("queued", *_cells(told["queued"])),
@@ -237,8 +238,8 @@ def show_status(console: Console, status: Status) -> None:
     for row in rows:
         table.add_row(*row)
     console.print(table)
-    if status.stages["in_review"]:
-        console.print(f"{status.stages['in_review']:,} bookings are for review: `history errors list --review`")
+    if status.counted.stages["in_review"]:
+        console.print(f"{status.counted.stages['in_review']:,} bookings are for review: `history errors list --review`")
 
 
 def _cells(counts: dict[str, int]) -> list[str]:

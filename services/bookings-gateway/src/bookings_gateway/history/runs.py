@@ -109,21 +109,22 @@ async def keep_still(connection: AsyncConnection) -> Run:
     run = await required(connection)
     if run["state"] == "rolling_back":
         raise NotReady("The import is being taken back; finish that first.")
-    if _is_alive(run):
+    if is_alive(run):
         raise ImportHeld(run["state"], run["silent_seconds"])
     return Run(run["id"], run["token"], run["started_at"])
 
 
 async def take(connection: AsyncConnection, run: RowMapping, *, state: str = "running", force: bool = False) -> Run:
     """Go on with a run, whoever had it; the caller commits. Raises :class:`ImportHeld` while that one is alive."""
-    if _is_alive(run) and not force:
+    if is_alive(run) and not force:
         raise ImportHeld(run["state"], run["silent_seconds"])
     token = uuid4()
     row = (await connection.execute(_TAKE, {"id": run["id"], "token": token, "state": state})).one()
     return Run(row.id, token, row.started_at)
 
 
-def _is_alive(run: RowMapping) -> bool:
+def is_alive(run: RowMapping) -> bool:
+    """Whether a process goes on with it and gave a sign of life lately."""
     return run["state"] in {"running", "rolling_back"} and run["silent_seconds"] < _SILENT_SECONDS
 
 
