@@ -31,8 +31,8 @@ status: $(stamp) ## Show what runs where, and what is wrong with it
 logs: $(stamp) ## Follow what the services print
 	@$(bin)/local-stack logs
 
-test: $(stamp) ## Run all tests on a PostgreSQL and a RabbitMQ of their own (ARGS="-k name" for some)
-	@$(bin)/pytest $(ARGS)
+test: $(stamp) ## Run all tests, two at a time, each on a PostgreSQL and a RabbitMQ of its own (ARGS="-k name" for some)
+	@$(bin)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-long: $(stamp) ## Hold statistics to many histories and kills, the listing to the old server, APIs to their contracts (needs Node.js)
 	@HISTORY_EXAMPLES=200 KILL_SEEDS=8 HISTORY_KILLS=50 LEGACY_ROWS=10000 CONTRACT_EXAMPLES=30 $(bin)/pytest --timeout 1200 \

@@ -1,6 +1,7 @@
 """Real PostgreSQL and RabbitMQ for the whole run, on ports of their own, ended with it."""
 
 import fcntl
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -18,6 +19,7 @@ from support.databases import Databases
 from support.migrations import TEMPLATES
 
 logs.configure(level="error", form="json")
+os.environ.pop("COLUMNS", None)  # a test process started by another is given the width of a screen that is not there
 
 STATE = Path(__file__).parent.parent / ".local" / "tests"
 

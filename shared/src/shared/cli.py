@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
@@ -29,7 +30,9 @@ from shared.settings import ServiceSettings
 
 T = TypeVar("T")
 
-console = Console()
+_PIPE_WIDTH = 200  # nobody wants what goes into a file or another program cut to the 80 of a guessed screen
+
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH)
 
 _OUTBOX = text(
     """

@@ -80,7 +80,7 @@ class Queries:
         self._table = table
         self._zone = zone
         self._names = {**table.names, "fields": _fields(table, currency=currency, zone=zone)}
-        self._names["contact_object"] = f"SELECT {_contact_object(table)} AS contact"
+        self._names["contact_object"] = f"SELECT {_contact_object(table)}"
         kept = (name for name in table.columns if name != table.layout.user_id)
         self._names["kept"] = ", ".join(f"b.{quoted(name)}" for name in kept)
         self._names["searched"] = _searched(table)
@@ -157,9 +157,9 @@ def _condition(wanted: Filter) -> str:
 
 
 def _contact_object(table: LegacyTable) -> str:
-    """The object in the contact column; NULL for every other kind of contact."""
+    """The object in the contact column, as ``contact``; NULL for every other kind of contact."""
     if table.layout.contact is None:
-        return "CAST(NULL AS jsonb)"
+        return "CAST(NULL AS jsonb) AS contact"
     in_jsonb = table.columns[table.layout.contact] == "jsonb"
     return (OBJECT_IN_JSONB if in_jsonb else OBJECT_IN_TEXT).format(**table.names)
 
@@ -209,7 +209,7 @@ def _fields(table: LegacyTable, *, currency: str, zone: str) -> str:
         "customerName": json_text(_customer_name(table), "text"),
         "customerEmail": json_text(f"nullif(btrim({_contact(table, 'email')}), '')", "text"),
         "user": json_text(USER.format(decimals=exponent(currency)), "json"),
-        "paymentStatus": json_text(PAYMENT_STATUS, "text"),
+        "paymentStatus": f"""'"' || {PAYMENT_STATUS} || '"'""",  # never null, nothing to escape
     }
     ours = table.layout.user_id
     legacy = {

@@ -6,7 +6,6 @@ import json
 import re
 import secrets
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.access.actor import Actor
+from bookings_gateway.answers import Answers, Listing, snapshot
 from bookings_gateway.booking_audit import record
 from bookings_gateway.errors import BookingChanged, BookingNotFound, BookingTaken, LegacyError, UnknownColumns
 from bookings_gateway.export import csv_lines
@@ -39,14 +39,6 @@ _BAD_VALUES = ("22", "23")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """``body`` is a JSON array in UTF-8; ``total`` counts the matches before limit and offset."""
-
-    body: bytes
-    total: int
-
-
 class Bookings:
     """The legacy bookings. ``changed`` wakes the capture after a commit."""
 
@@ -61,18 +53,18 @@ class Bookings:
         self._zone = zone
         self._zone_info = ZoneInfo(zone)
         self._queries: tuple[LegacyTable, Queries] | None = None
+        self._answers = Answers()
 
     async def find(self, wanted: Filter) -> Listing:
         """Return the bookings wanted, newest first."""
         async with self._reading.connect() as connection:
             _, queries = await self.prepared(connection)
-            if not wanted.is_page:
-                bodies = (await connection.execute(queries.listing(wanted), wanted.parameters)).scalars().all()
-                return Listing(_array(bodies), len(bodies))
-            rows = (await connection.execute(queries.listing(wanted), wanted.parameters)).all()
-            if rows or wanted.offset == 0:
-                return Listing(_array([row.body for row in rows]), rows[0].total if rows else 0)
-            return Listing(b"[]", (await connection.execute(queries.count(wanted), wanted.parameters)).scalar_one())
+            now, question = await snapshot(connection), (queries, wanted)
+            listing = self._answers.get(now, question)
+            if listing is None:
+                listing = await _find(connection, queries, wanted)
+                self._answers.keep(now, question, listing)
+            return listing
 
     async def find_as_before(self, wanted: Filter) -> bytes:
         """Return the page wanted as the old server did: nothing added, neither search nor status known."""
@@ -189,6 +181,16 @@ class Bookings:
         if written is None:
             raise BookingNotFound
         return written
+
+
+async def _find(connection: AsyncConnection, queries: Queries, wanted: Filter) -> Listing:
+    if not wanted.is_page:
+        bodies = (await connection.execute(queries.listing(wanted), wanted.parameters)).scalars().all()
+        return Listing(_array(bodies), len(bodies))
+    rows = (await connection.execute(queries.listing(wanted), wanted.parameters)).all()
+    if rows or wanted.offset == 0:
+        return Listing(_array([row.body for row in rows]), rows[0].total if rows else 0)
+    return Listing(b"[]", (await connection.execute(queries.count(wanted), wanted.parameters)).scalar_one())
 
 
 def _array(bodies: Sequence[bytes]) -> bytes:
