@@ -1,6 +1,6 @@
 """The use cases of moving the history: predict, import, pause. Each commits its own transactions."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -30,11 +30,16 @@ _NOW = text("SELECT now()")
 
 @dataclass(slots=True)
 class Prediction:
-    """What an import of the table as it is now would do: counts, and the people who booked."""
+    """What an import of the table as it is now would do: counts, and the people who booked.
 
+    ``by_staff``: bookings under one of the addresses ``staff``.
+    """
+
+    staff: frozenset[str] = frozenset()
     counts: Counts = field(default_factory=Counts)
     identities: set[str] = field(default_factory=set)
     set_aside: list[Item] = field(default_factory=list)
+    by_staff: list[str] = field(default_factory=list)
 
     @property
     def users(self) -> int:
@@ -46,6 +51,8 @@ class Prediction:
         self.counts.add(item)
         if item.identity:
             self.identities.add(item.identity)
+            if item.identity in self.staff:
+                self.by_staff.append(item.booking_id)
         if item.snapshot is None:
             self.set_aside.append(item)
 
@@ -68,9 +75,9 @@ class History:
         columns = runs.plan_of(run)["columns"] if run else None
         return Source(await find(connection, self.table, self.layout), columns)
 
-    async def predict(self) -> Prediction:
+    async def predict(self, *, staff: Collection[str] = ()) -> Prediction:
         """Return what an import would do, by the very functions that do it; changes nothing."""
-        prediction = Prediction()
+        prediction = Prediction(frozenset(staff))
         async with self.engine.connect() as connection:
             await connection.execute(_LOOK_ONLY)
             source = await self.source(connection)
