@@ -1,6 +1,9 @@
 """An import under way is paused, goes on, is tuned; and no row stops the others."""
 
+from typing import Any
+
 import pytest
+from sqlalchemy.event import listen
 
 from bookings_gateway.history.errors import ImportHeld, Paused
 from support.databases import Databases
@@ -70,3 +73,24 @@ async def test_a_row_the_database_refuses_is_set_aside_alone(databases: Database
         assert codes.keys() == wanted | {poison}
         assert codes[poison] == "refused_by_database"
         assert importer.rows > 1  # it took up speed again
+
+
+async def test_going_on_it_does_not_lose_time_with_what_was_told(databases: Databases) -> None:
+    async with moving(databases, "default", facts(600, seed=82)) as moved:
+        await moved.import_all()
+        await moved.rows("bookings-gateway", "DELETE FROM import_item WHERE booking_id > 'f8'")
+        since = "UPDATE import_run SET started_at = clock_timestamp(), state = 'paused'"
+        await moved.rows("bookings-gateway", since)
+        statements: list[str] = []
+
+        def note(*arguments: Any) -> None:
+            statements.append(arguments[2])
+
+        listen(moved.gateway.sync_engine, "before_cursor_execute", note)
+        async with moved.history.importing(by="tests", chunk_rows=5) as importer:
+            importer.rows = 5
+            told = sum([rows async for rows in importer.chunks()])
+
+        looks = [statement for statement in statements if "gateway_told" in statement]
+        assert told > 0
+        assert len(looks) < told / 5 + 20  # in steps of five, a pass takes a hundred and twenty
