@@ -11,7 +11,9 @@ from bookings_gateway.history.evidence import Review
 from payments.service.record_manual_payment import CashDesk
 from support.databases import Databases
 from support.history import Moved, moving
-from support.legacy_history import LAYOUTS, due, facts
+from support.legacy_due import due
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import facts
 
 FACTS = facts(90, seed=61)
 PAYMENT = """

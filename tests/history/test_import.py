@@ -9,7 +9,9 @@ from bookings_gateway.layouts import PRESETS
 from support.came_to import assert_came_to
 from support.databases import Databases
 from support.history import moving
-from support.legacy_history import LAYOUTS, PLANTED, due, facts
+from support.legacy_due import due
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import PLANTED, facts
 
 
 @pytest.mark.parametrize("layout", PRESETS)

@@ -16,7 +16,9 @@ from local_stack.rabbitmq import LocalRabbit
 from support.came_to import assert_came_to
 from support.databases import Databases
 from support.history_system import history, prepare, settled, typed
-from support.legacy_history import LAYOUTS, Due, due, facts
+from support.legacy_due import Due, due
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import facts
 from support.system import SERVICES, System, system
 from support.waiting import eventually
 

@@ -12,7 +12,9 @@ from bookings_gateway.legacy_table import find
 from shared.database import create_engine
 from support.databases import Databases
 from support.history import moving
-from support.legacy_history import LAYOUTS, due, facts
+from support.legacy_due import due
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import facts
 from support.staff import add_account
 
 WITHOUT_CONTACT = """

@@ -5,7 +5,9 @@ import pytest
 from support.came_to import assert_came_to
 from support.databases import Databases
 from support.history import Moved, moving
-from support.legacy_history import LAYOUTS, due, facts
+from support.legacy_due import due
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import facts
 from support.legacy_table import execute
 
 STAGES = ("first chunk", "imported", "on its way", "nearly there", "settled")

@@ -8,7 +8,9 @@ from sqlalchemy.event import listen
 from bookings_gateway.history.errors import ImportHeld, Paused
 from support.databases import Databases
 from support.history import Moved, moving
-from support.legacy_history import LAYOUTS, due, facts
+from support.legacy_due import due
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import facts
 
 FACTS = facts(120, seed=81)
 CODES = "SELECT booking_id, code FROM import_item WHERE outcome = 'set_aside' ORDER BY booking_id"

@@ -6,7 +6,8 @@ import pytest
 
 from support.databases import Databases
 from support.history import Moved, moving
-from support.legacy_history import LAYOUTS, facts
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import facts
 
 PASSED_BUT = {"V12", "V13"}  # traps are set aside on purpose; the rehearsal is a command of its own
 

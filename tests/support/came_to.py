@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from support.legacy_history import Due
+from support.legacy_due import Due
 
 Query = Callable[[str, str], Awaitable[Sequence[Any]]]
 

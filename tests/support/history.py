@@ -31,7 +31,9 @@ from shared.signal import Signal
 from stats.service.announce import announce_changes
 from support.bearer import TOKEN
 from support.databases import Databases
-from support.legacy_history import LAYOUTS, Fact, create_table, fill
+from support.legacy_filling import create_table, fill
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import Fact
 from support.legacy_table import MIGRATIONS
 from support.pump import Pump
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import asyncpg
 
-from support.legacy_history import LAYOUTS, Fact, insert
+from support.legacy_filling import insert
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import Fact
 from support.system import System
 
 _MESSY = """
