@@ -62,7 +62,9 @@ async def measure(infrastructure: Infrastructure) -> Result:
         Row("… per booking: links alone, no payment, no total", loop / _LOOP_BOOKINGS * 1e6, unit="µs"),
     ]
     failed = f"Checks that failed: {', '.join(moved.failed) or 'none'}, of which V12 and V13 wait for people."
-    return Result(rows, [failed, f"{_PER_SECOND} webhooks a second, due at their time; all processors {moved.busy}."])
+    load = f"{_PER_SECOND} webhooks a second, due at their time; all processors {moved.busy}."
+    waited = "; ".join(moved.waited) or "waited for nobody"
+    return Result(rows, [failed, load, f"The import {waited}."])
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Moved:
     busy: str
     webhooks: Sequence[float]
     failed: Sequence[str]
+    waited: Sequence[str]
 
 
 async def _move(whole: System, infrastructure: Infrastructure) -> Moved:
@@ -83,7 +86,7 @@ async def _move(whole: System, infrastructure: Infrastructure) -> Moved:
     servers = {"PostgreSQL": infrastructure.postgres.pids, "RabbitMQ": infrastructure.rabbit.pids}
     meter, commands, started = Meter({**services, **servers}), _of_commands(), perf_counter()
     async with _webhooks(whole) as latencies:
-        await history(whole, "import", "--apply", "--by", "benchmark")
+        printed = await history(whole, "import", "--apply", "--by", "benchmark")
         told, of_import = perf_counter() - started, _of_commands() - commands
         await eventually(lambda: settled(whole), seconds=_LONGEST_SECONDS, every=0.5, what="everything counted")
         settled_at = perf_counter() - started
@@ -92,7 +95,8 @@ async def _move(whole: System, infrastructure: Infrastructure) -> Moved:
     of_verify = _of_commands() - commands - of_import
     spent = {"import": of_import, **meter.spent(), "verify": of_verify}
     failed = [check["name"] for check in json.loads(output)["checks"] if not check["passed"]]
-    return Moved(told, settled_at, total, spent, f"{meter.busy():.0%} busy", latencies, failed)
+    waited = [line for line in printed.splitlines() if line.startswith("waited ")]
+    return Moved(told, settled_at, total, spent, f"{meter.busy():.0%} busy", latencies, failed, waited)
 
 
 def _of_commands() -> float:

@@ -64,6 +64,7 @@ async def test_it_waits_while_too_much_is_unsent_and_then_goes_on(moved: Moved) 
         assert [rows async for rows in chunks]
 
     assert set(said) == {"more than 10 events wait to be sent"}
+    assert throttle.waited.keys() == {"more than … events wait to be sent"}
 
 
 async def test_it_waits_for_a_service_that_falls_behind(moved: Moved) -> None:

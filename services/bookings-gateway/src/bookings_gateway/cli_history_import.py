@@ -55,6 +55,9 @@ def _add_import(app: typer.Typer, program: Program) -> None:
                 holding = history.importing(by=by, force=force, chunk_rows=chunk_rows)
                 async with throttle.watching(), holding as importer:
                     await _follow(history, importer, throttle)
+            if not as_json:
+                for reason, seconds in throttle.waited.items():
+                    console.print(f"waited {seconds:.0f} s: {reason}")
             show_counts(await history.counts(), as_json=as_json)
 
         run_history(program, work)

@@ -1,6 +1,9 @@
 """When the import has to wait: live work first. Says why in one sentence."""
 
 import asyncio
+import re
+import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -44,13 +47,17 @@ class Limits:
 
 @dataclass(slots=True)
 class Throttle:
-    """Watches live latency and backlog. Without services that answer, it watches the outbox alone."""
+    """Watches live latency and backlog. Without services that answer, it watches the database alone.
+
+    ``waited``: seconds, by the kind of reason.
+    """
 
     engine: AsyncEngine
     limits: Limits
     others: Others | None = None
     _seen: dict[str, dict[float, float]] = field(default_factory=dict)
     _reason: str | None = None
+    waited: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -74,9 +81,11 @@ class Throttle:
 
     async def reasons(self) -> AsyncIterator[str]:
         """Yield why the import has to wait, a moment apart, until it may go on."""
-        while self._reason:
-            yield self._reason
+        while reason := self._reason:
+            started = time.monotonic()
+            yield reason
             await asyncio.sleep(_PAUSE_SECONDS)
+            self.waited[_kind(reason)] += time.monotonic() - started
 
     async def look(self) -> str | None:
         """Return why the import has to wait from now on, as a sentence, or ``None``."""
@@ -129,3 +138,8 @@ class Throttle:
         if not before or requests < 5:
             return None
         return min(bound for bound, count in sorted(since.items()) if count >= 0.95 * requests)
+
+
+def _kind(reason: str) -> str:
+    """A reason without its figures."""
+    return re.sub(r"\b\d[\d,.]*( ms| MB)?", "…", reason)
