@@ -31,7 +31,7 @@ async def red(service: Service, part: str) -> str:
     return await eventually(problem, seconds=RED_SECONDS, what=f"{part} red") or ""
 
 
-async def green(service: Service, *, seconds: float = 20) -> None:
+async def green(service: Service, *, seconds: float = 60) -> None:
     async def ready() -> bool:
         return not any((await service.health.report()).values())
 
