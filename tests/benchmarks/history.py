@@ -1,6 +1,7 @@
 """A whole history from import to verified totals, with the system's four processes, and live webhooks meanwhile.
 
-``HISTORY_BOOKINGS`` (100,000) sets the size; with 1,000,000 it takes about a quarter of an hour and 3 GB of memory.
+``HISTORY_BOOKINGS`` (100,000) sets the size. A move that does not come to its end within a second for every 300 bookings
+(five minutes at least) is given up; the document's loop goes over 100,000 bookings at most.
 """
 
 import asyncio
