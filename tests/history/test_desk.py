@@ -15,7 +15,9 @@ from bookings_gateway.history.errors import ImportHeld
 from shared.problems import answer_errors
 from support.databases import Databases
 from support.history import Moved, moving
-from support.legacy_history import LAYOUTS, due, facts
+from support.legacy_due import due
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import facts
 
 FACTS = facts(60, seed=41)
 SET_ASIDE = sorted(due(LAYOUTS["default"], FACTS).set_aside)

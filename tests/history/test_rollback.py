@@ -5,7 +5,9 @@ import pytest
 from support.came_to import assert_came_to
 from support.databases import Databases
 from support.history import Moved, moving
-from support.legacy_history import LAYOUTS, due, facts
+from support.legacy_due import due
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import facts
 from support.legacy_table import execute
 
 STAGES = ("first chunk", "imported", "on its way", "nearly there", "settled")
@@ -51,7 +53,7 @@ async def test_after_a_rollback_the_table_is_as_before_and_a_second_import_succe
 
         assert await moved.import_all() == len(bookings)
         await moved.settle()
-        await assert_came_to(moved, due(LAYOUTS["default"], bookings))
+        await assert_came_to(moved.rows, due(LAYOUTS["default"], bookings))
 
 
 async def test_a_link_that_arrives_after_its_booking_was_taken_back_is_let_go(databases: Databases) -> None:

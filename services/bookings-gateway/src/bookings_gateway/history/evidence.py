@@ -46,6 +46,7 @@ class Review(StrEnum):
     INTENT_SHARED = "intent_shared"
     INTENT_NOT_PAID = "intent_not_paid"
     CREATED_AT_MISSING = "created_at_missing"
+    AMOUNT_DISAGREES = "amount_disagrees"  # with what Stripe says of the payment; found when verifying
 
 
 @dataclass(frozen=True, slots=True)
