@@ -69,6 +69,37 @@ async def test_what_is_wrong_is_found(databases: Databases, check: str) -> None:
         assert check in await failed(moved)
 
 
+async def test_live_writers_may_change_and_delete_at_any_time(databases: Databases) -> None:
+    bookings = facts(80, seed=6)
+    ids = [str(fact.id) for fact in bookings]
+    async with moving(databases, "default", bookings) as moved:
+        await moved.begin()
+        await moved.rows(
+            "bookings-gateway", "UPDATE bookings SET status = 'NEW' WHERE CAST(id AS text) = :id", id=ids[0]
+        )
+        await moved.rows("bookings-gateway", "DELETE FROM bookings WHERE CAST(id AS text) = :id", id=ids[1])
+        await moved.go_on()
+        await moved.settle()
+        await moved.rows("bookings-gateway", "DELETE FROM bookings WHERE CAST(id AS text) = :id", id=ids[2])
+        await moved.settle()
+
+        assert (await failed(moved)).keys() == PASSED_BUT
+
+
+async def test_what_live_writers_touched_hides_no_other_change_of_status(databases: Databases) -> None:
+    bookings = facts(80, seed=6)
+    ids = sorted(str(fact.id) for fact in bookings if fact.status != "ODD" and fact.number > 50)
+    change = "UPDATE bookings SET status = 'ODD' WHERE CAST(id AS text) = ANY(CAST(:ids AS text[]))"
+    async with moving(databases, "default", bookings) as moved:
+        await moved.import_all()
+        await moved.rows("bookings-gateway", change, ids=ids[:20])
+        await moved.settle()
+        await moved.rows("bookings-gateway", "ALTER TABLE public.bookings DISABLE TRIGGER USER")
+        await moved.rows("bookings-gateway", change, ids=ids[20:24])
+
+        assert (await failed(moved))["V11"] == (4, ids[20:24])
+
+
 async def test_money_is_balanced_class_by_class_and_month_by_month(databases: Databases) -> None:
     async with moving(databases, "default", facts(200, seed=8)) as moved:
         await moved.import_all()

@@ -21,10 +21,11 @@ _CURRENT = text(
     FROM import_run r WHERE state <> 'rolled_back' ORDER BY id DESC LIMIT 1
     """
 )
+# It began with its transaction, before the plan was read: whatever was written after that is told later than this.
 _NEW = text(
     """
-    INSERT INTO import_run (state, token, started_by, chunk_rows, code_version, plan)
-    VALUES ('running', :token, :by, :chunk_rows, :version, CAST(:plan AS json))
+    INSERT INTO import_run (state, token, started_by, started_at, chunk_rows, code_version, plan)
+    VALUES ('running', :token, :by, now(), :chunk_rows, :version, CAST(:plan AS json))
     RETURNING id, started_at
     """
 )

@@ -1,8 +1,11 @@
 """Row by row: each booking's outcome, its hash, and that every form of contact is kept."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import blake2b
+from typing import Any
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,29 +19,50 @@ from shared.emails import normalise_email
 
 _PAGE = 2_000
 
-# later: somebody changed the booking after it was imported; live_born: it was made while the import ran, told live.
+# later: somebody changed the booking after it was imported, or made it while the import ran; touched: somebody wrote
+# it since the run began, be it before the import came to it.
 _LEDGER_OF = text(
     """
-    SELECT wanted.id AS booking_id, l.outcome, l.sha256, l.class AS class_, l.amount, l.status, l.link_outcome,
-           l.payment_outcome, l.payments, CAST(coalesce(l.user_id, u.user_id) AS text) AS user_id,
-           EXISTS (SELECT FROM event_log e WHERE e.subject = wanted.id AND e.sequence > coalesce(l.sequence, 0)
-                   AND coalesce(e.body #>> '{data,imported}', 'false') = 'false'
-                   UNION ALL SELECT FROM booking_change c WHERE c.booking_id = wanted.id) AS later
+    SELECT wanted.id AS booking_id, l.outcome, l.sha256, l.status, l.link_outcome, l.payment_outcome, l.payments,
+           CAST(coalesce(l.user_id, u.user_id) AS text) AS user_id,
+           coalesce(e.later, false) OR c.waits AS later, coalesce(e.touched, false) OR c.waits AS touched
     FROM unnest(CAST(:ids AS text[])) AS wanted (id)
     LEFT JOIN import_ledger l ON l.booking_id = wanted.id
     LEFT JOIN booking_user u ON u.booking_id = wanted.id
+    CROSS JOIN LATERAL (
+        SELECT bool_or(e.sequence > coalesce(l.sequence, 0)) AS later, bool_or(e.recorded_at >= :since) AS touched
+        FROM event_log e
+        WHERE e.subject = wanted.id AND e.sequence <> coalesce(l.sequence, 0)  -- its own event need not be read
+          AND coalesce(e.body #>> '{data,imported}', 'false') = 'false'
+    ) e
+    CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM booking_change g WHERE g.booking_id = wanted.id) AS waits) c
     """
 )
+# Bookings live writers removed since the run began, told so or about to be.
+_REMOVED = """
+    SELECT count(*) FROM (
+        SELECT l.subject AS id FROM gateway.event_log l
+        WHERE l.type = 'booking.deleted' AND l.recorded_at >= :since
+          AND coalesce(l.body #>> '{{data,imported}}', 'false') = 'false'
+        UNION SELECT g.booking_id FROM gateway.booking_change g WHERE g.op = 'D'
+    ) d WHERE NOT EXISTS (SELECT FROM {table} b WHERE CAST(b.{id} AS text) = d.id)
+"""
 
 
 @dataclass(slots=True)
 class RowChecks:
-    """Judges every row of the table. ``touched`` counts those live writers changed since, or made."""
+    """Judges every row of the table.
+
+    ``since`` is the run's beginning; ``touched`` counts the bookings live writers made, changed or removed after it,
+    ``statuses`` the rows nobody touched.
+    """
 
     engine: AsyncEngine
     others: Others
     found: Findings
+    since: datetime
     touched: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
     kept: set[bytes] = field(default_factory=set)
 
     async def run(self, source: Source, setting: Setting) -> None:
@@ -47,6 +71,9 @@ class RowChecks:
         position: str | None = None
         while rows := await self._page(source, setting, position):
             position = rows[-1].booking_id
+        async with self.engine.connect() as connection:
+            removed = await connection.execute(source.statement(_REMOVED), {"since": self.since})
+            self.touched += removed.scalar_one()
 
     async def _people(self) -> None:
         """Take in who everybody is at users, as hashes: a million people fit."""
@@ -62,7 +89,8 @@ class RowChecks:
     async def _page(self, source: Source, setting: Setting, position: str | None) -> list[SourceRow]:
         async with self.engine.connect() as connection:
             rows = await source.page(connection, after=position, rows=_PAGE)
-            found = await connection.execute(_LEDGER_OF, {"ids": [row.booking_id for row in rows]})
+            ids = [row.booking_id for row in rows]
+            found = await connection.execute(_LEDGER_OF, {"ids": ids, "since": self.since})
             ledger = {row["booking_id"]: row for row in found.mappings()}
         for row in rows:
             self._judge(row, ledger[row.booking_id], setting.layout)
@@ -76,16 +104,27 @@ class RowChecks:
         waiting = "waiting" in {entry["link_outcome"], entry["payment_outcome"]}
         self.found.judge("V1", row.booking_id, ok=not waiting and (entry["payments"] or 0) <= 1)
         self.found.judge("V2", row.booking_id, ok=entry["later"] or bytes(entry["sha256"]) == row.sha256)
-        self.touched += bool(entry["later"])
+        raw = read_row(row.text)
+        self._judge_status(raw, row, entry, layout)
         if entry["outcome"] == "published" and not entry["later"]:
-            contact = _contact(row, layout)
+            contact = _contact({**raw, **(row.correction or {})}, layout)
             is_kept = _digest(entry["user_id"], contact) in self.kept
             self.found.judge("V7", row.booking_id, ok=is_kept or not any(contact))
 
+    def _judge_status(self, raw: Mapping[str, Any], row: SourceRow, entry: RowMapping, layout: Layout) -> None:
+        """A row nobody touched has the status it was told with; V11 compares how many of each there are, too."""
+        if entry["touched"]:
+            self.touched += 1
+            return
+        status = raw[layout.status]
+        self.statuses["(none)" if status is None else str(status)] += 1
+        told = (row.correction or {}).get(layout.status, status)
+        is_same = entry["outcome"] != "published" or entry["status"] == told
+        self.found.judge("V11", row.booking_id, ok=is_same)
 
-def _contact(row: SourceRow, layout: Layout) -> list[str | None]:
+
+def _contact(raw: Mapping[str, Any], layout: Layout) -> list[str | None]:
     """The contact as it was told."""
-    raw = {**read_row(row.text), **(row.correction or {})}
     return list(read_contact(raw, layout).model_dump().values())
 
 
