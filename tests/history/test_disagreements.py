@@ -67,6 +67,23 @@ async def test_a_historical_payment_somebody_canceled_is_no_difference(databases
         assert (await moved.history.status()).settled
 
 
+@pytest.mark.parametrize("status", ["canceled", "failed"])
+async def test_a_historical_payment_stripe_says_never_came_waits_at_the_desk(databases: Databases, status: str) -> None:
+    async with moving(databases, "default", FACTS) as moved:
+        await moved.import_all()
+        await moved.settle()
+        (paid,) = await moved.rows("payments", PAYMENT, evidence="stripe")
+        said = "SET status = :status, received = 0 WHERE booking_id = :id"
+        for service, table in (("payments", "payment"), ("bookings-gateway", "booking_payment")):
+            await moved.rows(service, f"UPDATE {table} {said}", status=status, id=paid["booking_id"])
+
+        failed, sums = await checks_and_money(moved)
+        assert (failed - {"V8 paid"}, set(sums)) == (set(), {"in_review"})
+        (entry,) = await ErrorDesk(moved.history).find(states=["review"], code="amount_disagrees")
+        assert entry["id"] == paid["booking_id"]
+        assert (await moved.history.status()).settled
+
+
 async def test_a_retry_the_database_breaks_off_leaves_run_and_entry_as_they_were(databases: Databases) -> None:
     async with moving(databases, "default", FACTS) as moved:
         await moved.import_all()

@@ -108,3 +108,40 @@ async def test_money_is_balanced_class_by_class_and_month_by_month(databases: Da
 
     assert {line["class"] for line in lines} == {"stripe", "recorded", "status_only", "invoice"}
     assert all(line["balanced"] and line["due"] == line["recorded"] for line in lines)
+
+
+@pytest.mark.parametrize("entered", ["month = month + 31", "class = 'recorded'", "amount = amount + 1"])
+async def test_the_ledger_itself_is_held_against_the_rows(databases: Databases, entered: str) -> None:
+    one = "(SELECT min(booking_id) FROM import_ledger WHERE class = 'stripe')"
+    async with moving(databases, "default", facts(80, seed=6)) as moved:
+        await moved.import_all()
+        await moved.settle()
+        (found,) = await moved.rows(
+            "bookings-gateway", f"UPDATE import_item SET {entered} WHERE booking_id = {one} RETURNING booking_id"
+        )
+        told = "UPDATE payment SET stripe_charge_id = 'ch_1' WHERE booking_id = :booking_id"
+        await moved.rows("payments", told, **found)
+
+        assert (await failed(moved))["V5"] == (1, [found["booking_id"]])
+
+
+async def test_one_payment_too_high_does_not_balance_another_too_low(databases: Databases) -> None:
+    pair = """
+        SELECT min(booking_id) AS one, max(booking_id) AS other FROM import_ledger
+        WHERE class = 'stripe' AND payment_outcome = 'recorded' GROUP BY currency, month HAVING count(*) > 1 LIMIT 1
+    """
+    changed = "UPDATE payment SET received = received + :pence {told} WHERE booking_id = :id"
+    async with moving(databases, "default", facts(200, seed=8)) as moved:
+        await moved.import_all()
+        await moved.settle()
+        (ids,) = await moved.rows("bookings-gateway", pair)
+
+        for id_, pence in ((ids["one"], 50), (ids["other"], -50)):
+            await moved.rows("payments", changed.format(told=""), id=id_, pence=pence)
+        assert (await failed(moved))["V5"] == (2, sorted(ids.values()))
+
+        for id_ in ids.values():
+            await moved.rows("payments", changed.format(told=", stripe_charge_id = 'ch_1'"), id=id_, pence=0)
+        verified = await moved.verified()
+        assert {line["in_review"] for line in verified.money} == {"0.00", "1.00"}
+        assert sorted(verified.disagreeing) == sorted(ids.values())

@@ -60,7 +60,8 @@ class Line:
     """Money of one class, currency and local month: due by the rows, there as payments, and what explains the rest.
 
     By how much Stripe's own figures differ from the rows' is ``in_review`` until somebody decided on the booking, then
-    ``waived``. A payment somebody canceled since is ``waived`` too.
+    ``waived``. A payment somebody canceled since is ``waived`` too. Both add up differences, be they more or less;
+    ``settled`` is what the payments make of ``due``, each with the difference that is explained.
     """
 
     rows: int = 0
@@ -68,17 +69,14 @@ class Line:
     due_refunded: Decimal = Decimal(0)
     payments: int = 0
     recorded: Decimal = Decimal(0)
+    settled: Decimal = Decimal(0)
     refunded: Decimal = Decimal(0)
     in_review: Decimal = Decimal(0)
     waived: Decimal = Decimal(0)
 
     @property
     def balanced(self) -> bool:
-        return (self.rows, self.due, self.due_refunded) == (
-            self.payments,
-            self.recorded + self.in_review + self.waived,
-            self.refunded,
-        )
+        return (self.rows, self.due, self.due_refunded) == (self.payments, self.settled, self.refunded)
 
     def as_json(self) -> dict[str, Any]:
         sums = ("due", "due_refunded", "recorded", "refunded", "in_review", "waived")
@@ -135,25 +133,33 @@ class MoneyChecks:
     def _count(self, payment: Mapping[str, Any], item: RowMapping) -> None:
         line = self.lines[item["class_"], item["currency"], _month(item["month"])]
         amount = _recorded(payment, item["currency"])
-        difference = item["amount"] - amount
         line.payments += 1
         line.recorded += amount
-        if payment["canceled"]:
-            line.waived += difference
-        elif payment["told_by_stripe"] and difference:
-            self.disagreeing.append(item["booking_id"])
-            line.waived += difference if item["waived"] else 0
-            line.in_review += 0 if item["waived"] else difference
         if payment["canceled"] or payment["told_by_stripe"]:
-            line.refunded += item["amount"] if item["refunded"] else 0
+            self._explain(line, payment, item, item["amount"] - amount)
+            return
+        refunded = to_decimal(payment["refunded"], payment["currency"])
+        line.settled += amount
+        line.refunded += refunded
+        is_right = (amount, refunded) == (item["amount"], item["amount"] if item["refunded"] else 0)
+        self.found.judge("V5", item["booking_id"], ok=is_right)
+
+    def _explain(self, line: Line, payment: Mapping[str, Any], item: RowMapping, difference: Decimal) -> None:
+        """Stripe's word, and a person's, go before the row's: a difference waits at the desk, or was decided on."""
+        line.settled += item["amount"]
+        line.refunded += item["amount"] if item["refunded"] else 0
+        if not payment["canceled"] and difference:
+            self.disagreeing.append(item["booking_id"])
+        if payment["canceled"] or item["waived"]:
+            line.waived += abs(difference)
         else:
-            line.refunded += to_decimal(payment["refunded"], payment["currency"])
+            line.in_review += abs(difference)
 
     def _balance(self) -> Check:
         lines = self.lines.values()
         due, recorded = sum(line.due for line in lines), sum(line.recorded for line in lines)
         review, waived = sum(line.in_review for line in lines), sum(line.waived for line in lines)
-        wrong = sorted([*self.found.wrong["V5"], *self.missing])
+        wrong = sorted({*self.found.wrong["V5"], *self.missing})
         balanced = all(line.balanced for line in lines) and not wrong
         claim = f"the money agrees to the penny, in each of {len(lines)} classes, currencies and months"
         actual = f"{recorded:,.2f} recorded" + (f" and {review:,.2f} in review by Stripe's figures" if review else "")

@@ -1,18 +1,18 @@
 """Row by row: each booking's outcome, its hash, and that every form of contact is kept."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bookings_gateway.domain import Layout, read_contact, read_row
+from bookings_gateway.domain import Layout, read_row
 from bookings_gateway.history.checks import Findings
-from bookings_gateway.history.items import Setting, SourceRow
+from bookings_gateway.history.evidence import Class, Review
+from bookings_gateway.history.items import Item, Setting, SourceRow, item_of
 from bookings_gateway.history.others import Others
 from bookings_gateway.history.source import Source
 from shared.emails import normalise_email
@@ -23,7 +23,8 @@ _PAGE = 2_000
 # it since the run began, be it before the import came to it.
 _LEDGER_OF = text(
     """
-    SELECT wanted.id AS booking_id, l.outcome, l.sha256, l.status, l.link_outcome, l.payment_outcome, l.payments,
+    SELECT wanted.id AS booking_id, l.outcome, l.sha256, l.status, l.class AS class_, l.amount, l.month, l.refunded,
+           l.reviews, l.link_outcome, l.payment_outcome, l.payments,
            CAST(coalesce(l.user_id, u.user_id) AS text) AS user_id,
            coalesce(e.later, false) OR c.waits AS later, coalesce(e.touched, false) OR c.waits AS touched
     FROM unnest(CAST(:ids AS text[])) AS wanted (id)
@@ -67,9 +68,10 @@ class RowChecks:
 
     async def run(self, source: Source, setting: Setting) -> None:
         """Judge people, then rows, page by page, each in a transaction of its own."""
+        alone = replace(setting, intent_owners={})
         await self._people()
         position: str | None = None
-        while rows := await self._page(source, setting, position):
+        while rows := await self._page(source, alone, position):
             position = rows[-1].booking_id
         async with self.engine.connect() as connection:
             removed = await connection.execute(source.statement(_REMOVED), {"since": self.since})
@@ -93,10 +95,10 @@ class RowChecks:
             found = await connection.execute(_LEDGER_OF, {"ids": ids, "since": self.since})
             ledger = {row["booking_id"]: row for row in found.mappings()}
         for row in rows:
-            self._judge(row, ledger[row.booking_id], setting.layout)
+            self._judge(row, ledger[row.booking_id], setting)
         return rows
 
-    def _judge(self, row: SourceRow, entry: RowMapping, layout: Layout) -> None:
+    def _judge(self, row: SourceRow, entry: RowMapping, setting: Setting) -> None:
         if entry["outcome"] in {None, "withdrawn"}:  # not the import's: a live event told it, or nobody did
             self.touched += 1
             self.found.judge("V1", row.booking_id, ok=bool(entry["later"] and entry["user_id"]))
@@ -104,28 +106,34 @@ class RowChecks:
         waiting = "waiting" in {entry["link_outcome"], entry["payment_outcome"]}
         self.found.judge("V1", row.booking_id, ok=not waiting and (entry["payments"] or 0) <= 1)
         self.found.judge("V2", row.booking_id, ok=entry["later"] or bytes(entry["sha256"]) == row.sha256)
-        raw = read_row(row.text)
-        self._judge_status(raw, row, entry, layout)
+        item = item_of(replace(row, known=False), setting)
+        self._judge_status(row, entry, item, setting.layout)
         if entry["outcome"] == "published" and not entry["later"]:
-            contact = _contact({**raw, **(row.correction or {})}, layout)
+            contact = list(item.snapshot.contact.model_dump().values()) if item.snapshot else []
             is_kept = _digest(entry["user_id"], contact) in self.kept
             self.found.judge("V7", row.booking_id, ok=is_kept or not any(contact))
+            self.found.judge("V5", row.booking_id, ok=_is_as_entered(item, entry))
 
-    def _judge_status(self, raw: Mapping[str, Any], row: SourceRow, entry: RowMapping, layout: Layout) -> None:
+    def _judge_status(self, row: SourceRow, entry: RowMapping, item: Item, layout: Layout) -> None:
         """A row nobody touched has the status it was told with; V11 compares how many of each there are, too."""
         if entry["touched"]:
             self.touched += 1
             return
-        status = raw[layout.status]
+        status = read_row(row.text)[layout.status]
         self.statuses["(none)" if status is None else str(status)] += 1
-        told = (row.correction or {}).get(layout.status, status)
-        is_same = entry["outcome"] != "published" or entry["status"] == told
+        is_same = entry["outcome"] != "published" or entry["status"] == item.status
         self.found.judge("V11", row.booking_id, ok=is_same)
 
 
-def _contact(raw: Mapping[str, Any], layout: Layout) -> list[str | None]:
-    """The contact as it was told."""
-    return list(read_contact(raw, layout).model_dump().values())
+def _is_as_entered(item: Item, entry: RowMapping) -> bool:
+    """Whether the row, read alone, comes to the money the ledger has for it.
+
+    That another row goes first with its PaymentIntent, or that its money was here before, no row says by itself.
+    """
+    if entry["class_"] == Class.KNOWN or Review.INTENT_SHARED in entry["reviews"]:
+        return item.amount == entry["amount"]
+    entered = (entry["class_"], entry["amount"], entry["month"], entry["refunded"])
+    return (item.class_, item.amount, item.month, item.refunded) == entered
 
 
 def _digest(user: str | None, values: Sequence[object]) -> bytes:
