@@ -26,6 +26,18 @@ async def test_every_invariant_holds_after_an_import(databases: Databases, layou
         assert (await failed(moved)).keys() == PASSED_BUT
 
 
+@pytest.mark.parametrize("type_", ["double precision", "real", "numeric"])
+async def test_totals_agree_whatever_type_the_amounts_have(databases: Databases, type_: str) -> None:
+    async with moving(databases, "default", facts(60, seed=6)) as moved:
+        await moved.rows("bookings-gateway", f'ALTER TABLE bookings ALTER "finalAmount" TYPE {type_}')
+        odd = 'UPDATE bookings SET "finalAmount" = 12.34567 WHERE "finalAmount" = 45'
+        await moved.rows("bookings-gateway", odd)
+        await moved.import_all()
+        await moved.settle()
+
+        assert (await failed(moved)).keys() == PASSED_BUT
+
+
 ONE = "(SELECT booking_id FROM import_ledger WHERE class = 'recorded' AND amount > 0 ORDER BY 1 LIMIT 1)"
 PAID = "(SELECT id FROM payment WHERE received > 0 LIMIT 1)"
 BREAKS: dict[str, tuple[str, str]] = {
@@ -116,9 +128,8 @@ async def test_the_ledger_itself_is_held_against_the_rows(databases: Databases, 
     async with moving(databases, "default", facts(80, seed=6)) as moved:
         await moved.import_all()
         await moved.settle()
-        (found,) = await moved.rows(
-            "bookings-gateway", f"UPDATE import_item SET {entered} WHERE booking_id = {one} RETURNING booking_id"
-        )
+        change = "UPDATE import_item SET {entered} WHERE booking_id = {one} RETURNING booking_id"
+        (found,) = await moved.rows("bookings-gateway", change.format(entered=entered, one=one))
         told = "UPDATE payment SET stripe_charge_id = 'ch_1' WHERE booking_id = :booking_id"
         await moved.rows("payments", told, **found)
 

@@ -131,7 +131,7 @@ def _is_as_entered(item: Item, entry: RowMapping) -> bool:
     That another row goes first with its PaymentIntent, or that its money was here before, no row says by itself.
     """
     if entry["class_"] == Class.KNOWN or Review.INTENT_SHARED in entry["reviews"]:
-        return item.amount == entry["amount"]
+        return bool(item.amount == entry["amount"])
     entered = (entry["class_"], entry["amount"], entry["month"], entry["refunded"])
     return (item.class_, item.amount, item.month, item.refunded) == entered
 

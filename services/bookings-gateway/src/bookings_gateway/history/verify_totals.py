@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bookings_gateway.history.checks import Check, Findings
 from bookings_gateway.history.others import Others, Sums
-from bookings_gateway.history.source import Source
+from bookings_gateway.history.source import STEADY, Source
 from shared.money import to_decimal
 
 _SPENT = """
@@ -17,7 +17,13 @@ _SPENT = """
     FROM gateway.booking_user u JOIN {table} b ON CAST(b.{id} AS text) = u.booking_id
     WHERE u.user_id IS NOT NULL GROUP BY u.user_id
 """
-_AMOUNT = "CASE WHEN CAST(b.{final_amount} AS text) NOT IN ('NaN', 'Infinity', '-Infinity') THEN b.{final_amount} END"
+# As the snapshot reads it: by the digits a row shows, exactly, and not at all what the contract cannot carry.
+_AMOUNT = """
+    CASE WHEN CAST(b.{final_amount} AS text) NOT IN ('NaN', 'Infinity', '-Infinity') THEN (
+        SELECT n.amount FROM (SELECT CAST(CAST(b.{final_amount} AS text) AS numeric) AS amount) n
+        WHERE scale(trim_scale(n.amount)) <= 4 AND abs(n.amount) < 1e16
+    ) END
+"""
 _PAID = text(
     """
     SELECT CAST(u.user_id AS text) AS user_id, sum(p.received) AS received
@@ -71,6 +77,7 @@ def _judge(found: Findings, user: str, due: Due, said: Sums | None, currency: st
 async def _due(connection: AsyncConnection, source: Source, currency: str) -> dict[str, Due]:
     amount = _AMOUNT if source.table.layout.final_amount else "0"
     due: dict[str, Due] = {}
+    await connection.execute(STEADY)
     for row in await connection.execute(source.statement(_SPENT.replace("{amount}", amount))):
         due[row.user_id] = Due(row.bookings, Decimal(row.spent))
     for row in await connection.execute(_PAID, {"currency": currency}):
