@@ -1,17 +1,20 @@
 """The error desk: what was set aside is corrected, waived or tried again, with a name; the API tells how far it is."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 from fastapi import FastAPI, Request, Response
+from sqlalchemy.exc import IntegrityError
 from starlette.middleware.base import RequestResponseEndpoint
 
 from bookings_gateway import api_migration
 from bookings_gateway.access.actor import Actor, Role
+from bookings_gateway.forget import forget_history
 from bookings_gateway.history.desk import ErrorDesk, Retried
-from bookings_gateway.history.errors import ImportHeld
+from bookings_gateway.history.errors import ImportHeld, NoSuchItem, NotCorrectable
 from shared.problems import answer_errors
 from support.databases import Databases
 from support.history import Moved, moving
@@ -47,8 +50,8 @@ def client_of(moved: Moved) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway/api/admin/migration")
 
 
-def decided(entries: int) -> dict[str, int]:
-    return {"entries": entries, "superseded": 0}
+def decided(entries: int) -> dict[str, int | None]:
+    return {"entries": entries, "superseded": 0, "outcome": None, "code": None}
 
 
 async def set_aside_change(moved: Moved, booking_id: str) -> str:
@@ -146,6 +149,83 @@ async def test_a_corrected_row_is_told_and_the_legacy_row_stays(moved: Moved) ->
     assert [each["action"] for each in (await desk.show(FUTURE))["decisions"]] == ["fix", "retry"]
 
 
+@pytest.mark.parametrize(
+    "columns", [{"id": TOLD}, {"createdat": None}, {"status": "a\0b"}, {"status": float("nan")}], ids=str
+)
+async def test_a_correction_that_means_nothing_is_refused_with_a_sentence(
+    moved: Moved, columns: dict[str, Any]
+) -> None:
+    desk = ErrorDesk(moved.history)
+    with pytest.raises(NotCorrectable, match=r"\.$"):
+        await desk.correct(FUTURE, columns, by="Olga", reason="typing error")
+
+    shown = await desk.show(FUTURE)
+    assert (shown["decisions"], shown["correction"], shown["attempts"]) == ([], None, 1)
+
+
+async def test_what_came_of_a_correction_is_said(moved: Moved) -> None:
+    said = [{"status": "PAID"}, {"createdAt": "2024-05-01T10:00:00+00:00"}]
+    async with client_of(moved) as client:
+        told = []
+        for columns in said:
+            answer = await client.post(f"/errors/{FUTURE}/fix", json={"columns": columns, "reason": "typing error"})
+            told.append((answer.json()["outcome"], answer.json()["code"]))
+
+    assert told == [("set_aside", "created_in_future"), ("published", None)]
+
+
+async def test_a_correction_of_a_row_that_is_gone_is_refused(moved: Moved) -> None:
+    await moved.rows("bookings-gateway", "DELETE FROM bookings WHERE CAST(id AS text) = :id", id=FUTURE)
+
+    with pytest.raises(NoSuchItem, match="any more"):
+        await ErrorDesk(moved.history).correct(FUTURE, {"status": "PAID"}, by="Olga", reason="typing error")
+
+
+async def test_many_are_tried_again_page_by_page(moved: Moved, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bookings_gateway.history.desk._PAGE", 1)
+    assert len(SET_ASIDE) > 1
+    assert await ErrorDesk(moved.history).retry(SET_ASIDE, by="Olga") == Retried(again=len(SET_ASIDE), superseded=0)
+
+    moments = "SELECT count(DISTINCT decided_at) FROM import_decision WHERE action = 'retry'"
+    assert await moved.value("bookings-gateway", moments) == len(SET_ASIDE)
+
+
+async def test_an_undecided_audit_decides_nothing(moved: Moved) -> None:
+    await moved.rows("bookings-gateway", "ALTER TABLE audit ADD CHECK (action NOT LIKE 'history.%') NOT VALID")
+    async with client_of(moved) as client:
+        for path, said in (("waive", {"reason": "sample"}), ("retry", {})):
+            with pytest.raises(IntegrityError):
+                await client.post(f"/errors/{path}", json={"ids": [FUTURE], **said})
+
+    shown = await ErrorDesk(moved.history).show(FUTURE)
+    assert (shown["outcome"], shown["decisions"]) == ("set_aside", [])
+
+
+async def test_reviews_are_waived_by_their_code(moved: Moved) -> None:
+    desk = ErrorDesk(moved.history)
+    listed = await desk.find(states=["review"], code="status_proves_little")
+
+    assert listed
+    assert await desk.waive(await desk.ids_of("status_proves_little"), by="Olga", reason="looked") == len(listed)
+    assert await desk.find(states=["review"], code="status_proves_little") == []
+
+
+async def test_a_change_is_shown_and_when_waived_it_is_known_whose_it_was(moved: Moved) -> None:
+    desk = ErrorDesk(moved.history)
+    entry = await set_aside_change(moved, TOLD)
+    shown = await desk.show(entry)
+    assert (shown["booking_id"], shown["op"], shown["row"]["id"], shown["decisions"]) == (TOLD, "U", TOLD, [])
+
+    assert await desk.waive([entry], by="Olga", reason="asked by Ann Lee") == 1
+    (said,) = await moved.rows("bookings-gateway", "SELECT reason, facts FROM import_decision")
+    assert said == {"reason": "asked by Ann Lee", "facts": {"booking_id": TOLD, "op": "U"}}
+    assert len((await desk.show(entry))["decisions"]) == 1
+
+    async with moved.gateway.begin() as connection:
+        await forget_history(connection, [TOLD], columns=["contactDetails"])
+    assert await moved.value("bookings-gateway", "SELECT reason FROM import_decision") is None
+
+
 async def test_waiving_wants_a_reason_and_settles_the_check(moved: Moved) -> None:
     async with client_of(moved) as client:
         listed = (await client.get("/errors")).json()
@@ -189,14 +269,14 @@ async def test_an_unknown_booking_is_a_404(moved: Moved) -> None:
 
 
 async def test_a_correction_is_shown_by_its_columns_alone_and_every_decision_is_audited(moved: Moved) -> None:
-    said = {"contactDetails": {"email": "ann@example.com"}, "medicalNotes": "peanuts"}
+    said = {"contactDetails": {"email": "ann@example.com"}, "participants": ["peanuts"]}
     async with client_of(moved) as client:
         fixed = await client.post(f"/errors/{FUTURE}/fix", json={"columns": said, "reason": "typing error"})
         shown = await client.get(f"/errors/{FUTURE}")
         await client.post("/errors/retry", json={"ids": [FUTURE]})
         await client.post("/errors/waive", json={"ids": [FUTURE], "reason": "a sample"})
 
-    assert (fixed.status_code, shown.json()["correction"]) == (200, ["contactDetails", "medicalNotes"])
+    assert (fixed.status_code, shown.json()["correction"]) == (200, ["contactDetails", "participants"])
     assert "peanuts" not in shown.text
     lines = await moved.rows("bookings-gateway", "SELECT actor, action, entity, after FROM audit ORDER BY id")
     assert [(line["actor"], line["action"], line["entity"]) for line in lines] == [

@@ -5,13 +5,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bookings_gateway.access import audit
 from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.access.policy import PREFIX
 from bookings_gateway.admin_door import NO_NUL
 from bookings_gateway.history.codes import WHAT_TO_DO
-from bookings_gateway.history.desk import ErrorDesk
+from bookings_gateway.history.desk import Also, ErrorDesk
 from bookings_gateway.history.errors import HistoryError, NoSuchItem
 from bookings_gateway.history.figures import Latest
 from bookings_gateway.history.move import History
@@ -67,10 +68,15 @@ class Correction(BaseModel):
 
 
 class Decided(BaseModel):
-    """How many entries were open and are decided on now; ``superseded``: settled by a newer version of the booking."""
+    """How many entries were open and are decided on now; ``superseded``: settled by a newer version of the booking.
+
+    ``outcome`` and ``code``: what came of a single one.
+    """
 
     entries: int
     superseded: int = 0
+    outcome: str | None = None
+    code: str | None = None
 
 
 def create_router(history: History) -> APIRouter:
@@ -130,37 +136,37 @@ def _add_deciding(router: APIRouter, desk: ErrorDesk) -> None:
     async def waive(body: Waiver, actor: By) -> Decided:
         """Leave entries as they are, for a reason."""
         ids = await desk.ids_of(body.code) if body.code else body.ids
-        waived = await desk.waive(ids, by=actor.name, reason=body.reason)
-        await _record(desk, actor, "history.waived", {"rows": waived})
-        return Decided(entries=waived)
+        also = _audited(actor, "history.waived")
+        return Decided(entries=await desk.waive(ids, by=actor.name, reason=body.reason, also=also))
 
     @router.post("/errors/retry", responses=documented(400, 409))
     async def retry(body: Decision, actor: By) -> Decided:
         """Try entries again as their rows are now."""
         ids = await desk.ids_of(body.code) if body.code else body.ids
         try:
-            done = await desk.retry(ids, by=actor.name)
+            done = await desk.retry(ids, by=actor.name, also=_audited(actor, "history.retried"))
         except HistoryError as refused:
             raise DeskRefused(str(refused)) from None
-        await _record(desk, actor, "history.retried", {"rows": done.again + done.superseded})
         return Decided(entries=done.again, superseded=done.superseded)
 
     @router.post("/errors/{booking_id}/fix", responses=documented(400, 404, 409))
     async def fix(booking_id: Id, body: Correction, actor: By) -> Decided:
-        """Say what a row set aside should have said, and try it again."""
+        """Say what a row set aside should have said, and try it again; ``outcome`` is what came of it."""
+        also = _audited(actor, "history.fixed", body.columns, entity=f"booking/{booking_id}")
         try:
-            await desk.correct(booking_id, body.columns, by=actor.name, reason=body.reason)
+            now = await desk.correct(booking_id, body.columns, by=actor.name, reason=body.reason, also=also)
         except NoSuchItem as missing:
             raise NoSuchEntry(str(missing)) from None
         except HistoryError as refused:
             raise DeskRefused(str(refused)) from None
-        await _record(desk, actor, "history.fixed", body.columns, entity=f"booking/{booking_id}")
-        return Decided(entries=1)
+        return Decided(entries=1, outcome=now["outcome"], code=now["code"])
 
 
-async def _record(
-    desk: ErrorDesk, actor: Actor, action: str, after: audit.Values, *, entity: str = "history/errors"
-) -> None:
-    """Record what the desk has just done for somebody; commits by itself."""
-    async with desk.engine.begin() as connection:
-        await audit.record(connection, actor, action=action, entity=entity, after=after)
+def _audited(actor: Actor, action: str, after: audit.Values | None = None, *, entity: str = "history/errors") -> Also:
+    """Return what records a decision in its own transaction."""
+
+    async def record(connection: AsyncConnection, entries: int) -> None:
+        changed = {"rows": entries} if after is None else after
+        await audit.record(connection, actor, action=action, entity=entity, after=changed)
+
+    return record

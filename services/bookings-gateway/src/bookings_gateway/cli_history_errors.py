@@ -71,8 +71,9 @@ def _add_error_deciding(app: typer.Typer, program: Program) -> None:
         said = dict(_assignment(column) for column in columns)
 
         async def work(engine: AsyncEngine, settings: Settings) -> None:
-            await ErrorDesk(compose.history(engine, settings)).correct(id_, said, by=by, reason=reason)
-            console.print("tried again")
+            now = await ErrorDesk(compose.history(engine, settings)).correct(id_, said, by=by, reason=reason)
+            told = now["outcome"] == "published"
+            console.print("told" if told else f"[red]set aside again: {now['code']}, {now['detail']}[/]")
 
         run_history(program, work)
 

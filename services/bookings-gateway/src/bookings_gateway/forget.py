@@ -45,13 +45,14 @@ _ITEMS = text(
     WHERE booking_id = ANY(CAST(:ids AS text[])) AND num_nonnulls(correction, detail, reason) > 0
     """
 )
+# Of a change that was waived, whose it was.
 _DECISIONS = text(
     """
     UPDATE import_decision SET facts = NULL, reason = NULL
-    WHERE num_nonnulls(facts, reason) > 0 AND subject IN (
-        SELECT unnest(CAST(:ids AS text[]))
-        UNION ALL
-        SELECT 'change:' || seq FROM booking_change_failed WHERE booking_id = ANY(CAST(:ids AS text[])))
+    WHERE num_nonnulls(facts, reason) > 0 AND (
+        subject = ANY(CAST(:ids AS text[]))
+        OR (subject LIKE 'change:%' AND facts ->> 'booking_id' = ANY(CAST(:ids AS text[])))
+        OR subject IN (SELECT 'change:' || seq FROM booking_change_failed WHERE booking_id = ANY(CAST(:ids AS text[]))))
     """
 )
 # Of a booking that is somebody else's now, the newest version is that person's: those with another address are not.

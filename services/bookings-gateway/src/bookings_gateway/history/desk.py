@@ -4,7 +4,7 @@ Captured changes no event could be made of stand here too, under the code ``chan
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bookings_gateway.history import held_changes
+from bookings_gateway.history.corrections import as_json
 from bookings_gateway.history.errors import NoSuchItem
 from bookings_gateway.history.importer import Importer
 from bookings_gateway.history.move import History
 
-CHANGE_UNREADABLE = "change_unreadable"
+_PAGE = 500  # rows tried again in one transaction: live events wait for it
 
 # A change that was set aside is named by its number: change:17. A review is open until somebody waived it.
 _FIND = text(
@@ -58,31 +60,6 @@ _WAIVE = text(
     RETURNING booking_id
     """
 )
-_WAIVE_CHANGES = text(
-    """
-    DELETE FROM booking_change_failed WHERE 'change:' || seq = ANY(CAST(:ids AS text[]))
-    RETURNING 'change:' || seq AS id, op, booking_id, changed_at, error
-    """
-)
-# A change goes back under its own number, in front of what came after it, unless that was told meanwhile: by a later
-# change, or by the import, which read the row as it then was. Runs in capture's turn, as a statement of its own after
-# it: no event is made meanwhile, and a writer still open gets a higher number than any here.
-_RETRY_CHANGES = text(
-    """
-    WITH asked AS (
-        DELETE FROM booking_change_failed WHERE 'change:' || seq = ANY(CAST(:ids AS text[])) RETURNING *
-    ), back AS (
-        INSERT INTO booking_change (seq, op, booking_id, row, changed_at) OVERRIDING SYSTEM VALUE
-        SELECT b.seq, b.op, b.booking_id, b.row, b.changed_at FROM asked b
-        WHERE NOT EXISTS (SELECT FROM event_log l WHERE l.subject = b.booking_id AND l.time > b.changed_at)
-          AND NOT EXISTS (SELECT FROM booking_change c WHERE c.booking_id = b.booking_id AND c.seq > b.seq)
-          AND NOT EXISTS (SELECT FROM import_item i WHERE i.booking_id = b.booking_id AND i.outcome = 'published'
-                                                      AND i.imported_at > b.failed_at)
-        RETURNING seq
-    )
-    SELECT 'change:' || seq AS id, seq IN (SELECT seq FROM back) AS is_back FROM asked ORDER BY seq
-    """
-)
 _CORRECT = text(
     """
     UPDATE import_item
@@ -90,10 +67,12 @@ _CORRECT = text(
     WHERE booking_id = :id AND outcome IN ('set_aside', 'waived')
     """
 )
+_OUTCOME = text("SELECT outcome, code, detail FROM import_item WHERE booking_id = :id")
 _DECIDE = text(
     """
     INSERT INTO import_decision (subject, action, reason, decided_by, facts)
-    SELECT subject, :action, :reason, :by, CAST(:facts AS json) FROM unnest(CAST(:ids AS text[])) AS subject
+    SELECT d.subject, :action, :reason, :by, CAST(d.facts AS json)
+    FROM unnest(CAST(:ids AS text[]), CAST(:facts AS text[])) AS d (subject, facts)
     """
 )
 _IDS = text(
@@ -111,6 +90,14 @@ _OPEN = text(
     WHERE booking_id = ANY(CAST(:ids AS text[])) AND outcome = ANY(CAST(:states AS text[])) ORDER BY booking_id
     """
 )
+
+
+# Called in the transaction of a decision, with how many entries it is about.
+Also = Callable[[AsyncConnection, int], Awaitable[None]]
+
+
+async def _nothing(connection: AsyncConnection, entries: int) -> None:
+    """Do nothing besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +133,8 @@ class ErrorDesk:
 
     async def show(self, id_: str) -> dict[str, Any]:
         """Return an entry with its row and what was decided; raises :class:`NoSuchItem`."""
+        if held_changes.is_change(id_):
+            return await self._show_change(id_)
         async with self.engine.connect() as connection:
             item = (await connection.execute(_SHOW, {"id": id_})).mappings().one_or_none()
             if item is None:
@@ -165,56 +154,76 @@ class ErrorDesk:
         async with self.engine.connect() as connection:
             return list((await connection.execute(_IDS, {"code": code})).scalars())
 
-    async def waive(self, ids: Sequence[str], *, by: str, reason: str) -> int:
+    async def _show_change(self, id_: str) -> dict[str, Any]:
+        async with self.engine.connect() as connection:
+            change = await held_changes.show(connection, id_)
+            decisions = (await connection.execute(_DECISIONS, {"id": id_})).mappings().all()
+        if change is None and not decisions:
+            raise NoSuchItem(f"The desk has no {id_!r}.")
+        held = {**change, "row": json.loads(change["row"])} if change else {"id": id_, "row": None}
+        return {**held, "correction": None, "decisions": [dict(each) for each in decisions]}
+
+    async def waive(self, ids: Sequence[str], *, by: str, reason: str, also: Also = _nothing) -> int:
         """Decide that these are left as they are; return how many were open."""
+        said = {"action": "waive", "by": by, "reason": reason}
         async with self.engine.begin() as connection:
             waived = list((await connection.execute(_WAIVE, {"ids": list(ids), "by": by, "reason": reason})).scalars())
-            dropped = (await connection.execute(_WAIVE_CHANGES, {"ids": list(ids)})).mappings().all()
-            done = [*waived, *(row["id"] for row in dropped)]
-            await _decide(connection, done, action="waive", by=by, reason=reason, facts=None)
-        return len(done)
+            dropped = await held_changes.drop(connection, ids)
+            await _decide(connection, {**dict.fromkeys(waived), **dropped}, **said)
+            if done := len(waived) + len(dropped):
+                await also(connection, done)
+        return done
 
-    async def correct(self, id_: str, columns: Mapping[str, Any], *, by: str, reason: str) -> None:
-        """Say what a row set aside should have said, and try it again. The legacy row itself stays as it is."""
-        if not await self._open([id_], states=("set_aside", "waived")):
-            raise NoSuchItem(f"No booking {id_!r} is set aside.")
+    async def correct(
+        self, id_: str, columns: Mapping[str, Any], *, by: str, reason: str, also: Also = _nothing
+    ) -> RowMapping:
+        """Say what a row set aside should have said, and try it again; return its outcome, code and detail then.
+
+        The legacy row itself stays as it is. Raises :class:`NoSuchItem`, ``NotCorrectable`` and ``ImportHeld``.
+        """
         async with self._holding() as (connection, importer):
-            await connection.execute(_CORRECT, {"id": id_, "columns": json.dumps(columns)})
-            await _decide(connection, [id_], action="fix", by=by, reason=reason, facts=columns)
-            await _decide(connection, [id_], action="retry", by=by, reason=None, facts=None)
-            await importer.again(connection, [id_])
+            if not await _open(connection, [id_], states=["set_aside", "waived"]):
+                raise NoSuchItem(f"No booking {id_!r} is set aside.")
+            said = as_json(columns, importer.source)
+            await connection.execute(_CORRECT, {"id": id_, "columns": said})
+            await _decide(connection, {id_: columns}, action="fix", by=by, reason=reason)
+            await _decide(connection, {id_: None}, action="retry", by=by)
+            await also(connection, 1)
+            if not await importer.again(connection, [id_]):
+                raise NoSuchItem(f"The legacy table has no booking {id_!r} any more.")
+            return (await connection.execute(_OUTCOME, {"id": id_})).mappings().one()
 
-    async def retry(self, ids: Sequence[str], *, by: str) -> Retried:
-        """Try these again as they are now. Raises ``ImportHeld`` while an import runs, with nothing decided."""
-        bookings = await self._again(ids, by=by)
-        changes, superseded = await self._put_back([id_ for id_ in ids if id_.startswith("change:")], by=by)
-        return Retried(bookings + changes, superseded)
+    async def retry(self, ids: Sequence[str], *, by: str, also: Also = _nothing) -> Retried:
+        """Try these again as they are now, page by page. Raises ``ImportHeld`` while an import runs."""
+        bookings = [id_ for id_ in ids if not held_changes.is_change(id_)]
+        changes = [id_ for id_ in ids if held_changes.is_change(id_)]
+        again = 0
+        for start in range(0, len(bookings), _PAGE):
+            again += await self._again(bookings[start : start + _PAGE], by=by, also=also)
+        back, superseded = await self._put_back(changes, by=by, also=also)
+        return Retried(again + back, superseded)
 
-    async def _put_back(self, ids: Sequence[str], *, by: str) -> tuple[int, int]:
+    async def _put_back(self, ids: Sequence[str], *, by: str, also: Also) -> tuple[int, int]:
         """Have changes captured again; return how many, and how many a newer version made needless."""
         if not ids:
             return 0, 0
         async with self.engine.begin() as connection:
             await self.history.capture.capture_first(connection, self.history.name)
-            rows = (await connection.execute(_RETRY_CHANGES, {"ids": list(ids)})).all()
-            back = [row.id for row in rows if row.is_back]
-            superseded = [row.id for row in rows if not row.is_back]
-            await _decide(connection, back, action="retry", by=by, reason=None, facts=None)
-            await _decide(connection, superseded, action="superseded", by=by, reason=None, facts=None)
+            back, superseded = await held_changes.put_back(connection, ids)
+            await _decide(connection, dict.fromkeys(back), action="retry", by=by)
+            await _decide(connection, dict.fromkeys(superseded), action="superseded", by=by)
+            if back or superseded:
+                await also(connection, len(back) + len(superseded))
         return len(back), len(superseded)
 
-    async def _again(self, ids: Sequence[str], *, by: str) -> int:
+    async def _again(self, ids: Sequence[str], *, by: str, also: Also) -> int:
         """Tell those that are set aside again, and nothing else; return how many rows there were."""
-        if not (open_ := await self._open(ids)):
-            return 0
         async with self._holding() as (connection, importer):
-            await _decide(connection, open_, action="retry", by=by, reason=None, facts=None)
+            if not (open_ := await _open(connection, ids, states=["set_aside"])):
+                return 0
+            await _decide(connection, dict.fromkeys(open_), action="retry", by=by)
+            await also(connection, len(open_))
             return await importer.again(connection, open_)
-
-    async def _open(self, ids: Sequence[str], *, states: Sequence[str] = ("set_aside",)) -> list[str]:
-        async with self.engine.connect() as connection:
-            found = await connection.execute(_OPEN, {"ids": list(ids), "states": list(states)})
-            return list(found.scalars())
 
     @asynccontextmanager
     async def _holding(self) -> AsyncIterator[tuple[AsyncConnection, Importer]]:
@@ -223,14 +232,19 @@ class ErrorDesk:
             yield connection, await self.history.deciding(connection)
 
 
+async def _open(connection: AsyncConnection, ids: Sequence[str], *, states: Sequence[str]) -> list[str]:
+    return list((await connection.execute(_OPEN, {"ids": list(ids), "states": list(states)})).scalars())
+
+
 async def _decide(
     connection: AsyncConnection,
-    ids: Sequence[str],
+    facts: Mapping[str, Mapping[str, Any] | None],
     *,
     action: str,
     by: str,
-    reason: str | None,
-    facts: Mapping[str, Any] | None,
+    reason: str | None = None,
 ) -> None:
-    said = {"action": action, "by": by, "reason": reason, "facts": json.dumps(facts) if facts else None}
-    await connection.execute(_DECIDE, {"ids": list(ids), **said})
+    """Keep who decided what; ``facts`` by the entry they are about."""
+    said = [None if each is None else json.dumps(each) for each in facts.values()]
+    decided = {"ids": list(facts), "facts": said, "action": action, "by": by, "reason": reason}
+    await connection.execute(_DECIDE, decided)

@@ -44,6 +44,10 @@ class NoSuchItem(HistoryError):
     """The error desk knows no such booking."""
 
 
+class NotCorrectable(HistoryError):
+    """A correction that could not mean anything; the message says why."""
+
+
 class PartSilent(HistoryError):
     """Another service does not answer."""
 
