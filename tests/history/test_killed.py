@@ -25,6 +25,7 @@ from support.waiting import eventually
 POINTS = int(os.environ.get("HISTORY_KILLS", "2"))
 BOOKINGS = 150 * POINTS
 Servers = Mapping[str, LocalPostgres | LocalRabbit]
+IMPORT = ("import", "--apply", "--without-backup", "generated")
 FOR_PEOPLE = {"V12", "V13"}
 VICTIMS = ("import", "bookings-gateway", "payments", "PostgreSQL", "users", "stats", "RabbitMQ")
 
@@ -92,7 +93,7 @@ async def disturbed(
 ) -> None:
     """Go on with the import, and kill at a moment drawn: mostly when it has begun to tell rows."""
     before = (await whole.query("bookings-gateway", _CHUNKS))[0]["chunks"]
-    command = await typed(whole, "import", "--apply", "--by", "tests", "--force", "--chunk-rows", "20")
+    command = await typed(whole, *IMPORT, "--by", "tests", "--force", "--chunk-rows", "20")
 
     async def is_telling() -> bool:
         return command.returncode is not None or (await whole.query("bookings-gateway", _CHUNKS))[0]["chunks"] > before
@@ -129,7 +130,7 @@ async def test_killed_anywhere_it_ends_as_if_nobody_had(
     stopping.set()
     made = await live
     await whole.wait_ready()
-    await history(whole, "import", "--apply", "--by", "tests", "--force")
+    await history(whole, *IMPORT, "--by", "tests", "--force")
     await eventually(lambda: settled(whole), seconds=120, what="everything settled")
 
     checks = json.loads(await history(whole, "verify", "--wait", "90", "--json", code=1))["checks"]

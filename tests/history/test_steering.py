@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy.event import listen
 
-from bookings_gateway.history.errors import ImportHeld, Paused
+from bookings_gateway.history.errors import ImportHeld, LeaseLost, Paused
 from support.databases import Databases
 from support.history import Moved, moving
 from support.legacy_due import due
@@ -39,6 +39,19 @@ async def test_paused_it_stops_after_its_chunk_and_goes_on_where_it_was(database
 
         assert await moved.import_all() == 90
         assert await state(moved) == "imported"
+
+
+async def test_paused_while_it_waits_it_stops_and_says_who_paused_it(databases: Databases) -> None:
+    async with moving(databases, "default", FACTS) as moved:
+        importer = await moved.begin()
+        assert await moved.history.pause(by="Olga")
+
+        with pytest.raises(Paused):
+            await importer.say("p95 of something")
+        assert (await moved.history.status()).remark == "paused by Olga"
+        await moved.go_on()
+        with pytest.raises(LeaseLost):
+            await importer.say("p95 of something")
 
 
 async def test_one_under_way_is_held_unless_it_is_surely_gone(databases: Databases) -> None:

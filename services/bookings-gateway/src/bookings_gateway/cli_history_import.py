@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bookings_gateway.cli_history_run import AsJson, By, Force, run_history
 from bookings_gateway.cli_history_shown import show_counts, show_prediction, show_status
 from bookings_gateway.history import compose
+from bookings_gateway.history.gates import require_ready
 from bookings_gateway.history.importer import CHUNK_ROWS, Importer
 from bookings_gateway.history.move import History
 from bookings_gateway.history.pace import Watch
@@ -40,6 +41,7 @@ def _add_import(app: typer.Typer, program: Program) -> None:
         queue_messages: Annotated[int, typer.Option(min=0, help="Wait while more messages wait at a service")] = 1_000,
         live_p95_ms: Annotated[float, typer.Option(min=0, help="Wait while live requests take longer")] = 250.0,
         replica_lag_mb: Annotated[int, typer.Option(min=0, help="Wait while a replica is further behind")] = 64,
+        without_backup: Annotated[str | None, typer.Option(help="Why there is no backup; kept with the name")] = None,
         as_json: AsJson = False,
     ) -> None:
         """Tell every booking of the past, once. Without --apply it says exactly what would come of it."""
@@ -49,6 +51,7 @@ def _add_import(app: typer.Typer, program: Program) -> None:
             if not apply:
                 show_prediction(await history.predict(), as_json=as_json)
                 return
+            await require_ready(history, by=by, without_backup=without_backup)
             limits = Limits(outbox_rows, queue_messages, live_p95_ms, replica_lag_mb)
             async with compose.asking(settings) as others:
                 throttle = Throttle(engine, limits, others)

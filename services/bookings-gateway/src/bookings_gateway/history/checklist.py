@@ -11,7 +11,7 @@ from bookings_gateway.history.others import PARTS, Others
 from bookings_gateway.history.preflight import preflight
 from bookings_gateway.history.progress import status
 from bookings_gateway.history.steps import latest_steps, note_step
-from bookings_gateway.history.verify import verify
+from bookings_gateway.history.verify import verified
 
 Evidence = dict[str, Any]
 
@@ -58,7 +58,7 @@ async def _imported(look: Look) -> tuple[bool, Evidence]:
 
 
 async def _verified(look: Look) -> tuple[bool, Evidence]:
-    result = await verify(look.history, look.others)
+    result = await verified(look.history, look.others)
     return result.passed, result.as_json()
 
 
@@ -69,7 +69,7 @@ async def _linked(look: Look) -> tuple[bool, Evidence]:
 
 
 async def _paid(look: Look) -> tuple[bool, Evidence]:
-    result = await verify(look.history, look.others)
+    result = await verified(look.history, look.others)
     balance = next(check for check in result.checks if check.name == "V5")
     return balance.passed, balance.as_json()
 
@@ -80,7 +80,7 @@ async def _quiet(look: Look) -> tuple[bool, Evidence]:
 
 
 STEPS = (
-    Step("backup", "before", "Full database backup", _backed_up),
+    Step("backed-up", "before", "Full database backup", _backed_up),
     Step("rehearsed", "before", "Test migration scripts on staging; review rollback procedures", _rehearsed),
     Step("preflight", "before", "Nothing stands in the way", _looked_over),
     Step("rollback-reviewed", "before", "Review rollback procedures"),

@@ -5,7 +5,7 @@ detail of items nobody has to decide on any more; after it there is no rollback.
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -15,9 +15,10 @@ from bookings_gateway.history.checklist import missing_steps
 from bookings_gateway.history.errors import NotReady
 from bookings_gateway.history.move import History
 from bookings_gateway.history.report import is_genuine
-from bookings_gateway.history.steps import note_step
+from bookings_gateway.history.steps import enter_step
 
 LEAST_AGE = timedelta(days=14)
+_FRESH = timedelta(days=1)
 
 _AGE = text("SELECT now() - finished_at AS age FROM import_run WHERE id = :id")
 _CLEAN = (
@@ -29,14 +30,18 @@ _CLEAN = (
 async def contract(
     history: History, report: Mapping[str, Any], key: str | None, *, by: str, least_age: timedelta = LEAST_AGE
 ) -> None:
-    """Remove the transitional parts. Raises ``NotReady`` that says what is missing."""
+    """Remove the transitional parts. Raises ``NotReady`` that says what is missing, or ``ImportHeld``."""
     if not is_genuine(report, key):
         raise NotReady("The report is not one signed with BOOKINGS_GATEWAY_REPORT_KEY, or was changed since.")
+    made_at = datetime.fromisoformat(report["made_at"])
+    if datetime.now(UTC) - made_at > _FRESH:
+        raise NotReady(f"The report is of {made_at:%Y-%m-%d %H:%M}: make another, not older than a day.")
     if report["exit_code"] != 0:
         raise NotReady("The report tells of differences: settle them and make another.")
     if missing := await missing_steps(history):
         raise NotReady(f"Steps of the checklist are missing: {', '.join(missing)}.")
     async with history.engine.begin() as connection:
+        await runs.keep_still(connection)
         run = await runs.required(connection)
         if report["run"]["id"] != run["id"] or run["state"] != "imported":
             raise NotReady("The report is of another run, or this one is not finished.")
@@ -45,5 +50,5 @@ async def contract(
             raise NotReady(f"The import is {age.days} days old; the way back stays open for {least_age.days}.")
         for statement in _CLEAN:
             await connection.execute(statement, {"id": run["id"]})
-    made_at = datetime.fromisoformat(report["made_at"]).isoformat()
-    await note_step(history.engine, "contract", passed=True, evidence={"report": made_at}, name=by)
+        evidence = {"report": made_at.isoformat()}
+        await enter_step(connection, "contract", passed=True, evidence=evidence, name=by)

@@ -25,7 +25,6 @@ _SERVER = text(
            CAST(current_setting('server_version_num') AS integer) AS number,
            pg_total_relation_size(CAST(:oid AS oid)) AS bytes, current_user AS role,
            pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = CAST(:oid AS oid)), 'MEMBER') AS owns,
-           has_schema_privilege('gateway', 'CREATE') AS may_create,
            coalesce((SELECT extract(epoch FROM now() - min(xact_start)) FROM pg_stat_activity
                      WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND datname = current_database()), 0)
                AS oldest_transaction
@@ -83,7 +82,7 @@ async def preflight(history: History) -> Preflight:
     """Look at everything; changes nothing. Raises what says that the table cannot be mapped at all."""
     async with history.engine.connect() as connection:
         source = await history.source(connection)
-        points = [*await _server(connection, source), *await _triggers(connection, source)]
+        points = await _surroundings(connection, source)
         points += await _oddities(connection, source)
         rows, _ = await source.checksum(connection)
         staff = await staff_addresses(connection)
@@ -95,6 +94,15 @@ async def preflight(history: History) -> Preflight:
     layout = source.table.layout
     columns = [(field, column, source.table.columns[column]) for field, column in layout.columns.items()]
     return Preflight(points, columns, prediction)
+
+
+async def obstacles(connection: AsyncConnection, source: Source) -> list[Point]:
+    """Return what an import must not begin with; looks at no row."""
+    return [point for point in await _surroundings(connection, source) if point.blocks]
+
+
+async def _surroundings(connection: AsyncConnection, source: Source) -> list[Point]:
+    return [*await _server(connection, source), *await _triggers(connection, source)]
 
 
 def _by_staff(prediction: Prediction) -> list[Point]:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bookings_gateway.history.errors import ImportHeld, LeaseLost, NoRun, NotReady
+from bookings_gateway.history.errors import ImportHeld, LeaseLost, NoRun, NotReady, Paused
 
 _SILENT_SECONDS = 20.0
 
@@ -38,6 +38,12 @@ _TAKE = text(
     """
 )
 _KEEP_STILL = text("SELECT FROM import_run WHERE state <> 'rolled_back' FOR UPDATE")
+_CONTRACTED = text(
+    """
+    SELECT done_at FROM migration_step
+    WHERE step = 'contract' AND passed AND done_at >= :began ORDER BY id DESC LIMIT 1
+    """
+)
 _HOLD = text("SELECT state, chunk_rows, position FROM import_run WHERE id = :id AND token = :token FOR UPDATE")
 _NOTE = text(
     """
@@ -47,7 +53,8 @@ _NOTE = text(
 )
 _REMARK = text(
     """
-    UPDATE import_run SET remark = :remark, heartbeat_at = clock_timestamp() WHERE id = :id AND token = :token
+    UPDATE import_run SET remark = :remark, heartbeat_at = clock_timestamp()
+    WHERE id = :id AND token = :token AND state IN ('running', 'rolling_back')
     """
 )
 _END = text(
@@ -104,7 +111,8 @@ async def begin(connection: AsyncConnection, plan: Mapping[str, Any], *, by: str
 async def keep_still(connection: AsyncConnection) -> Run:
     """Lock the run until the transaction ends, in whatever state it is; nobody goes on with it meanwhile.
 
-    Raises :class:`NoRun`, :class:`ImportHeld` while it is under way, and :class:`NotReady` while it is taken back.
+    Raises :class:`NoRun`, :class:`ImportHeld` while it is under way, and :class:`NotReady` while it is taken back or
+    after the clean-up.
     """
     await connection.execute(_KEEP_STILL)
     run = await required(connection)
@@ -112,16 +120,28 @@ async def keep_still(connection: AsyncConnection) -> Run:
         raise NotReady("The import is being taken back; finish that first.")
     if is_alive(run):
         raise ImportHeld(run["state"], run["silent_seconds"])
+    await _require_way_back(connection, run)
     return Run(run["id"], run["token"], run["started_at"])
 
 
 async def take(connection: AsyncConnection, run: RowMapping, *, state: str = "running", force: bool = False) -> Run:
-    """Go on with a run, whoever had it; the caller commits. Raises :class:`ImportHeld` while that one is alive."""
+    """Go on with a run, whoever had it; the caller commits.
+
+    Raises :class:`ImportHeld` while that one is alive, and :class:`NotReady` when it is to be taken back too late.
+    """
     if is_alive(run) and not force:
         raise ImportHeld(run["state"], run["silent_seconds"])
+    if state == "rolling_back":
+        await _require_way_back(connection, run)
     token = uuid4()
     row = (await connection.execute(_TAKE, {"id": run["id"], "token": token, "state": state})).one()
     return Run(row.id, token, row.started_at)
+
+
+async def _require_way_back(connection: AsyncConnection, run: RowMapping) -> None:
+    done = (await connection.execute(_CONTRACTED, {"began": run["started_at"]})).scalar_one_or_none()
+    if done:
+        raise NotReady(f"The clean-up was done on {done:%Y-%m-%d}: nothing is taken back or decided anew after it.")
 
 
 def is_alive(run: RowMapping) -> bool:
@@ -143,8 +163,14 @@ async def note(connection: AsyncConnection, run: Run, *, position: str | None, r
 
 
 async def remark(connection: AsyncConnection, run: Run, sentence: str | None) -> None:
-    """Say why it is slow, and that it lives; the caller commits."""
-    await connection.execute(_REMARK, {**run.key, "remark": sentence})
+    """Say why it is slow, and that it lives; the caller commits.
+
+    Raises :class:`Paused` when somebody paused it, and :class:`LeaseLost` when another process took it over.
+    """
+    if (await connection.execute(_REMARK, {**run.key, "remark": sentence})).rowcount:
+        return
+    await hold(connection, run)
+    raise Paused
 
 
 async def end(connection: AsyncConnection, run: Run, state: str, *, remark: str | None = None) -> None:

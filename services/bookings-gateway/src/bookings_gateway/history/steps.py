@@ -26,9 +26,22 @@ async def note_step(
     note: str | None = None,
 ) -> None:
     """Keep that a step was done; commits. The latest of a step counts."""
-    said = {"step": step, "passed": passed, "name": name, "note": note, "evidence": json.dumps(evidence)}
     async with engine.begin() as connection:
-        await connection.execute(_NOTE, said)
+        await enter_step(connection, step, passed=passed, evidence=evidence, name=name, note=note)
+
+
+async def enter_step(
+    connection: AsyncConnection,
+    step: str,
+    *,
+    passed: bool,
+    evidence: Mapping[str, Any],
+    name: str | None = None,
+    note: str | None = None,
+) -> None:
+    """Keep that a step was done, in the transaction that does it; the caller commits."""
+    said = {"step": step, "passed": passed, "name": name, "note": note, "evidence": json.dumps(evidence)}
+    await connection.execute(_NOTE, said)
 
 
 async def latest_steps(connection: AsyncConnection) -> dict[str, RowMapping]:
