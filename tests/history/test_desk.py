@@ -249,6 +249,19 @@ async def test_the_status_sums_to_the_total_and_tells_the_documents_metrics(move
     assert (told["links"]["waiting"], told["payments"]["waiting"]) == (0, 0)
 
 
+async def test_it_sums_to_the_total_after_live_deletes_and_waivers(moved: Moved) -> None:
+    placeholders = (await moved.history.counts()).placeholders
+    await ErrorDesk(moved.history).waive(SET_ASIDE, by="Olga", reason="samples")
+    for id_ in (TOLD, FUTURE):
+        await moved.rows("bookings-gateway", "DELETE FROM bookings WHERE CAST(id AS text) = :id", id=id_)
+    await moved.settle()
+    told = (await moved.history.status()).as_json()
+
+    assert sum(told["bookings"].values()) == told["totalBookings"] == len(FACTS) - 2
+    assert (told["gone"], told["bookings"]["waived"]) == (2, len(SET_ASIDE) - 1)
+    assert (await moved.history.counts()).placeholders == placeholders
+
+
 async def test_a_change_no_event_could_be_made_of_stands_at_the_desk_and_is_tried_again(moved: Moved) -> None:
     broken = "INSERT INTO booking_change (op, booking_id, row, changed_at) VALUES ('U', 'b', '{\"no\": \"id\"}', now())"
     await moved.rows("bookings-gateway", broken.replace(":", "\\:"))

@@ -75,6 +75,8 @@ def show_status(console: Console, status: Status) -> None:
     for row in rows:
         table.add_row(*row)
     console.print(table)
+    if told["gone"]:
+        console.print(f"{told['gone']:,} more were told and removed from the table since")
     if status.counted.stages["in_review"]:
         console.print(f"{status.counted.stages['in_review']:,} bookings are for review: `history errors list --review`")
 

@@ -68,7 +68,7 @@ class Counts:
         self.outcomes[kind.outcome] += rows
         if kind.code:
             self.reviews[kind.code] += rows
-        if kind.outcome == "set_aside":
+        if kind.outcome != "published":
             return
         self.classes[str(class_)] += rows
         self.contacts[str(kind.contact)] += rows

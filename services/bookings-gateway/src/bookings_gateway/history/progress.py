@@ -39,17 +39,31 @@ _LEFT = """
                SELECT FROM gateway.event_log l WHERE l.subject = u.id AND l.type = 'booking.created'
                AND l.recorded_at >= :since)) AS told_live
 """
+# Told once, and removed by live writers since; by what had become of them.
+_GONE = """
+    SELECT i.outcome, count(*) AS rows FROM gateway.import_item i
+    WHERE i.outcome <> 'withdrawn' AND NOT EXISTS (SELECT FROM {table} b WHERE CAST(b.{id} AS text) = i.booking_id)
+    GROUP BY i.outcome
+"""
 _QUEUED = text("SELECT (SELECT count(*) FROM outbox) AS outbox, (SELECT count(*) FROM booking_change) AS uncaptured")
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """How many bookings are how far. done + told live + set aside + waived + left is the table's total, always."""
+    """How many bookings are how far. done + told live + set aside + waived + left is the table's total, always.
+
+    ``gone``: of ``stages``, those the table has no longer, by outcome; they count to no total.
+    """
 
     total: int
     told_live: int
     left: int
     stages: Mapping[str, int]
+    gone: Mapping[str, int]
+
+    def there(self, outcome: str) -> int:
+        """How many of an outcome the table still has."""
+        return self.stages[outcome] - self.gone.get(outcome, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +91,13 @@ class Status:
             "finishedAt": self.finished_at and self.finished_at.isoformat(),
             "totalBookings": self.counted.total,
             "bookings": {
-                "done": stages["published"],
+                "done": self.counted.there("published"),
                 "toldLive": self.counted.told_live,
-                "setAside": stages["set_aside"],
-                "waived": stages["waived"],
+                "setAside": self.counted.there("set_aside"),
+                "waived": self.counted.there("waived"),
                 "left": self.counted.left,
             },
+            "gone": sum(self.counted.gone.values()),
             "links": {
                 "linked": stages["linked"],
                 "waiting": stages["published"] - stages["linked"],
@@ -118,7 +133,16 @@ async def count(connection: AsyncConnection, source: Source) -> Counted:
     stages = dict((await connection.execute(_STAGES)).mappings().one())
     since = run["started_at"] if run else _FAR
     left = (await connection.execute(source.statement(_LEFT), {"since": since})).one()
-    return Counted(total=left.rows, told_live=left.told_live, left=left.untold - left.told_live, stages=stages)
+    entered = stages["published"] + stages["set_aside"] + stages["waived"]
+    is_gone = entered > left.rows - left.untold
+    found = await connection.execute(source.statement(_GONE)) if is_gone else ()
+    return Counted(
+        total=left.rows,
+        told_live=left.told_live,
+        left=left.untold - left.told_live,
+        stages=stages,
+        gone={row.outcome: row.rows for row in found},
+    )
 
 
 async def status(connection: AsyncConnection, source: Source, counted: Counted | None = None) -> Status:
