@@ -10,8 +10,10 @@ from bookings_gateway.history.checklist import STEPS, Look, do_step, missing_ste
 from bookings_gateway.history.contract import contract
 from bookings_gateway.history.desk import ErrorDesk
 from bookings_gateway.history.errors import NotReady
+from bookings_gateway.history.gates import require_ready
 from bookings_gateway.history.report import report, signed
 from bookings_gateway.history.steps import latest_steps, note_step
+from bookings_gateway.history.verify import verified
 from support.databases import Databases
 from support.history import Moved, moving
 from support.legacy_history import facts
@@ -61,11 +63,11 @@ async def contents(moved: Moved) -> dict[str, object]:
 
 
 async def test_a_step_runs_its_evidence(moved: Moved) -> None:
-    assert not await do(moved, "backup")
+    assert not await do(moved, "backed-up")
     await finish(moved)
     before = await moved.checksum()
 
-    for step in ("backup", "rehearsed", "preflight", "imported", "verified", "error-logs", "all-linked"):
+    for step in ("backed-up", "rehearsed", "preflight", "imported", "verified", "error-logs", "all-linked"):
         assert await do(moved, step), step
     assert await do(moved, "payments-recorded")
     await moved.rows("payments", "UPDATE payment SET received = received + 1 WHERE received > 0")
@@ -77,7 +79,7 @@ async def test_a_step_runs_its_evidence(moved: Moved) -> None:
 async def test_what_only_a_person_can_say_wants_a_name_and_a_note(moved: Moved) -> None:
     with pytest.raises(NotReady, match="add --name and --note"):
         await do(moved, "team-told", name="Olga")
-    with pytest.raises(NotReady, match="The steps are backup,"):
+    with pytest.raises(NotReady, match="The steps are backed-up,"):
         await do(moved, "no-such-step")
 
     assert await do(moved, "team-told", name="Olga", note="mail of Monday")
@@ -93,6 +95,10 @@ async def test_the_clean_up_wants_everything_and_removes_what_it_says_alone(move
 
     with pytest.raises(NotReady, match="or was changed since"):
         await contract(moved.history, {**said, "made_by": "Eve"}, KEY, by="Eve", least_age=AT_ONCE)
+    unsigned = {name: said[name] for name in said if name != "signature"}
+    old = signed({**unsigned, "made_at": "2024-01-01T00:00:00+00:00"}, KEY)
+    with pytest.raises(NotReady, match="not older than a day"):
+        await contract(moved.history, old, KEY, by="Olga", least_age=AT_ONCE)
     with pytest.raises(NotReady, match="Steps of the checklist are missing"):
         await contract(moved.history, said, KEY, by="Olga", least_age=AT_ONCE)
     for step in STEPS:
@@ -112,3 +118,35 @@ async def test_the_clean_up_wants_everything_and_removes_what_it_says_alone(move
     items = "SELECT count(*) FROM import_item WHERE outcome = 'published' AND num_nonnulls(detail, correction) > 0"
     assert await moved.value("bookings-gateway", items) == 0
     assert (await moved.verified()).passed
+    with pytest.raises(NotReady, match="clean-up was done"):
+        await moved.take_back()
+    with pytest.raises(NotReady, match="clean-up was done"):
+        await ErrorDesk(moved.history).correct("a", {}, by="Olga", reason="late")
+
+
+async def test_nothing_is_imported_without_a_backup_that_was_restored_or_a_reason(moved: Moved) -> None:
+    assert not await do(moved, "backed-up")
+    with pytest.raises(NotReady, match="no backup"):
+        await require_ready(moved.history, by="Olga")
+
+    await require_ready(moved.history, by="Olga", without_backup="a copy of a copy")
+    async with moved.gateway.connect() as connection:
+        said = (await latest_steps(connection))["without-backup"]
+    assert (said["name"], said["note"]) == ("Olga", "a copy of a copy")
+
+    await note_step(moved.gateway, "backup", passed=True, evidence={"restored": True})
+    await require_ready(moved.history, by="Olga")
+    await moved.rows("bookings-gateway", "ALTER TABLE bookings DISABLE TRIGGER USER")
+    with pytest.raises(NotReady, match="missing or off"):
+        await require_ready(moved.history, by="Olga", without_backup="a copy of a copy")
+
+
+async def test_the_outcome_of_a_verification_is_kept(moved: Moved) -> None:
+    await finish(moved)
+    async with moved.asking() as others:
+        assert (await verified(moved.history, others)).passed
+        await moved.rows("bookings-gateway", "DELETE FROM import_item WHERE class = 'recorded'")
+        assert not (await verified(moved.history, others)).passed
+
+    kept = await moved.rows("bookings-gateway", "SELECT passed FROM migration_step WHERE step = 'verify' ORDER BY id")
+    assert [row["passed"] for row in kept] == [True, False]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,14 +14,14 @@ from bookings_gateway.cli_history_shown import show_verification
 from bookings_gateway.history import compose
 from bookings_gateway.history.checklist import STEPS, Look, do_step, step_named
 from bookings_gateway.history.contract import LEAST_AGE, contract
-from bookings_gateway.history.report import is_genuine, markdown, report, signed
+from bookings_gateway.history.report import is_genuine, markdown, report, required_key, signed
 from bookings_gateway.history.steps import latest_steps
-from bookings_gateway.history.verify import Verification, verify
+from bookings_gateway.history.verify import Verification, verified
 from bookings_gateway.settings import Settings
 from shared.cli import Program, console, print_rows
 
-_AGAIN_SECONDS = 0.5
 Directory = Annotated[Path, typer.Option(help="Where files are kept")]
+Wait = Annotated[float, typer.Option(min=0, help="Look again for so many seconds while events may come")]
 
 
 def add_after(app: typer.Typer, program: Program) -> None:
@@ -36,19 +35,14 @@ def _add_verify(app: typer.Typer, program: Program) -> None:
     @app.command("verify")
     def verify_command(
         *,
-        wait: Annotated[float, typer.Option(min=0, help="Look again for so many seconds while events may come")] = 0,
+        wait: Wait = 0,
         as_json: AsJson = False,
     ) -> None:
         """Check every row, payment, person and sum; exit code 1 on any difference."""
 
         async def work(engine: AsyncEngine, settings: Settings) -> Verification:
-            deadline = time.monotonic() + wait
             async with compose.asking(settings) as others:
-                while True:
-                    result = await verify(compose.history(engine, settings), others)
-                    if result.agrees or time.monotonic() > deadline:
-                        return result
-                    await asyncio.sleep(_AGAIN_SECONDS)
+                return await verified(compose.history(engine, settings), others, wait=wait)
 
         result = run_history(program, work)
         if as_json:
@@ -60,14 +54,14 @@ def _add_verify(app: typer.Typer, program: Program) -> None:
 
 def _add_report(app: typer.Typer, program: Program) -> None:
     @app.command("report")
-    def report_command(by: By, directory: Directory = Path("reports")) -> None:
+    def report_command(by: By, directory: Directory = Path("reports"), wait: Wait = 0) -> None:
         """Verify, and write a signed report as JSON and as Markdown; exit code 1 on any difference."""
 
         async def work(engine: AsyncEngine, settings: Settings) -> bool:
-            history = compose.history(engine, settings)
+            history, key = compose.history(engine, settings), required_key(compose.report_key(settings))
             async with compose.asking(settings) as others:
-                verification = await verify(history, others)
-            said = signed(await report(history, verification, by=by), compose.report_key(settings))
+                verification = await verified(history, others, wait=wait)
+            said = signed(await report(history, verification, by=by), key)
             name = f"history-{said['made_at'][:19].replace(':', '')}"
             await asyncio.to_thread(_write, directory, name, said)
             console.print(f"{directory / name}.json and .md", soft_wrap=True)

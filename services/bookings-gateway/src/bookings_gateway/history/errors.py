@@ -49,7 +49,13 @@ class NotCorrectable(HistoryError):
 
 
 class PartSilent(HistoryError):
-    """Another service does not answer."""
+    """Another service does not answer, or not as it should."""
 
-    def __init__(self, part: str, url: str, why: str) -> None:
-        super().__init__(f"The {part} service at {url} does not answer ({why}). Start it, or correct its URL setting.")
+    def __init__(self, part: str, url: str, why: str, *, status: int | None = None) -> None:
+        mend = "Start it, or correct its URL setting."
+        if status in {401, 403}:
+            mend = "It wants the same INTERNAL_TOKEN as this service has."
+        elif status is not None:
+            mend = "It is there and cannot: see its log, and that its URL setting names it."
+        said = "does not answer" if status is None else "refuses"
+        super().__init__(f"The {part} service at {url} {said} ({why}). {mend}")

@@ -88,7 +88,7 @@ class Others:
         except httpx.HTTPError as error:
             raise PartSilent(part, self.urls[part], type(error).__name__) from None
         if not answer.is_success:
-            raise PartSilent(part, self.urls[part], f"HTTP {answer.status_code}")
+            raise PartSilent(part, self.urls[part], f"HTTP {answer.status_code}", status=answer.status_code)
         return answer
 
 

@@ -14,15 +14,14 @@ _LINE_SECONDS = 10.0
 
 _RATES = text(
     """
-    SELECT min(done_at) AS first, max(done_at) AS last, sum(rows) AS rows, count(*) AS chunks,
-           min(1000.0 * rows / greatest(took_ms, 1)) AS slowest, max(1000.0 * rows / greatest(took_ms, 1)) AS fastest
+    SELECT min(done_at) AS first, max(done_at) AS last, sum(rows) AS rows, count(*) AS chunks
     FROM (SELECT * FROM import_chunk WHERE run_id = :run ORDER BY done_at DESC LIMIT :chunks) c
     """
 )
 
 
 async def pace(connection: AsyncConnection, run: int, *, total: int, left: int) -> Pace:
-    """Return rows per second lately, and how long what is left takes at the slower and the faster half of it."""
+    """Return rows per second lately, and in which range of seconds what is left may be done."""
     row = (await connection.execute(_RATES, {"run": run, "chunks": _RECENT_CHUNKS})).one()
     if row.chunks < 2 or row.last <= row.first:
         return None, None

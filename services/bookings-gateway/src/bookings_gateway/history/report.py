@@ -63,10 +63,15 @@ async def report(history: History, verification: Verification, *, by: str) -> di
     return plain
 
 
-def signed(said: Mapping[str, Any], key: str | None) -> dict[str, Any]:
-    """Return the report with its signature; raises ``NotReady`` without a key."""
+def required_key(key: str | None) -> str:
+    """Return the key; raises ``NotReady`` without one, to be asked before all the work of a report."""
     if not key:
         raise NotReady("A report is signed: set BOOKINGS_GATEWAY_REPORT_KEY to a secret you keep.")
+    return key
+
+
+def signed(said: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return the report with its signature."""
     return {**said, "signature": {"algorithm": "HMAC-SHA256", "key": _name(key), "value": _mac(said, key)}}
 
 

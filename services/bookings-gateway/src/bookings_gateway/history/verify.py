@@ -4,6 +4,8 @@ What other services hold is asked of them, not read from copies here. Meaningful
 what is still on its way shows as a difference.
 """
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from bookings_gateway.history.checks import MOST_ROWS, Check, Findings, of_rows,
 from bookings_gateway.history.move import History
 from bookings_gateway.history.others import PARTS, Others
 from bookings_gateway.history.source import Source
+from bookings_gateway.history.steps import note_step
 from bookings_gateway.history.verify_answers import check_answers
 from bookings_gateway.history.verify_money import MoneyChecks
 from bookings_gateway.history.verify_rows import RowChecks
@@ -42,6 +45,7 @@ _LAST_STEP = text("SELECT passed, evidence, done_at FROM migration_step WHERE st
 
 
 _FOR_PEOPLE = frozenset(["V12", "V13"])
+_AGAIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,22 @@ class Verification:
             "money": list(self.money),
             "disagreeing": list(self.disagreeing),
         }
+
+
+async def verified(history: History, others: Others, *, wait: float = 0) -> Verification:
+    """Check everything, again for so many seconds while events may come, and keep the outcome for whoever looks.
+
+    Commits. Raises what :func:`verify` raises.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        result = await verify(history, others)
+        if result.agrees or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(_AGAIN_SECONDS)
+    checks = [{"name": check.name, "passed": check.passed} for check in result.checks]
+    await note_step(history.engine, "verify", passed=result.passed, evidence={"checks": checks})
+    return result
 
 
 async def verify(history: History, others: Others) -> Verification:
