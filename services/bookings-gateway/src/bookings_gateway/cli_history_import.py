@@ -40,6 +40,7 @@ def _add_import(app: typer.Typer, program: Program) -> None:
         outbox_rows: Annotated[int, typer.Option(min=0, help="Wait while more events are unsent")] = 20_000,
         queue_messages: Annotated[int, typer.Option(min=0, help="Wait while more messages wait at a service")] = 1_000,
         live_p95_ms: Annotated[float, typer.Option(min=0, help="Wait while live requests take longer")] = 250.0,
+        live_times: Annotated[float, typer.Option(min=0, help="… or so many times as long as usual; 0: never")] = 2.0,
         replica_lag_mb: Annotated[int, typer.Option(min=0, help="Wait while a replica is further behind")] = 64,
         without_backup: Annotated[str | None, typer.Option(help="Why there is no backup; kept with the name")] = None,
         as_json: AsJson = False,
@@ -52,7 +53,7 @@ def _add_import(app: typer.Typer, program: Program) -> None:
                 show_prediction(await history.predict(), as_json=as_json)
                 return
             await require_ready(history, by=by, without_backup=without_backup)
-            limits = Limits(outbox_rows, queue_messages, live_p95_ms, replica_lag_mb)
+            limits = Limits(outbox_rows, queue_messages, live_p95_ms, replica_lag_mb, live_times)
             async with compose.asking(settings) as others:
                 throttle = Throttle(engine, limits, others)
                 holding = history.importing(by=by, force=force, chunk_rows=chunk_rows)

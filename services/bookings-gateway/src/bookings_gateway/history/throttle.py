@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.history.errors import PartSilent
+from bookings_gateway.history.live import Live
 from bookings_gateway.history.others import Others
 from shared.database import is_transient
 
@@ -36,13 +37,14 @@ _REPLICA = text(
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What is too much: unsent events here, messages waiting at a consumer, milliseconds of a live request's p95,
-    megabytes of changes a replica of the database has yet to apply.
+    megabytes of changes a replica of the database has yet to apply, and how many times the usual p95 is.
     """
 
     outbox_rows: int = 20_000
     queue_messages: int = 1_000
     live_p95_ms: float = 250.0
     replica_lag_mb: int = 64
+    live_times: float = 2.0
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ class Throttle:
     engine: AsyncEngine
     limits: Limits
     others: Others | None = None
-    _seen: dict[str, dict[float, float]] = field(default_factory=dict)
+    _live: dict[str, Live] = field(default_factory=dict)
     _reason: str | None = None
     waited: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -118,26 +120,31 @@ class Throttle:
         )
         if waiting > self.limits.queue_messages:
             return f"{waiting:,.0f} messages wait at {part}"
-        p95 = self._p95(part, families.get("http_request_seconds", []))
-        if p95 is not None and p95 * 1000 > self.limits.live_p95_ms:
-            return f"p95 of {_WATCHED[part]} {p95 * 1000:,.0f} ms > {self.limits.live_p95_ms:,.0f} ms"
+        return self._too_slow(part, families.get("http_request_seconds", []))
+
+    def _too_slow(self, part: str, samples: Sequence[Sample]) -> str | None:
+        """Say by how much the watched requests since the last look were too slow, or slower than usual for a while."""
+        if (route := _WATCHED.get(part)) is None:
+            return None
+        live = self._live.setdefault(part, Live(self.limits.live_times))
+        p95 = live.take(_buckets(samples, route))
+        if p95 is None:
+            return None
+        if p95 > self.limits.live_p95_ms:
+            return f"p95 of {route} {p95:,.0f} ms > {self.limits.live_p95_ms:,.0f} ms"
+        if live.is_slow:
+            return f"p95 of {route} {p95:,.0f} ms > {live.limit_ms:,.0f} ms (usually {live.usual_ms:,.0f} ms)"
         return None
 
-    def _p95(self, part: str, samples: Sequence[Sample]) -> float | None:
-        """The bound under which 95 % of the watched requests since the last look stayed."""
-        route = _WATCHED.get(part)
-        buckets: dict[float, float] = {}
-        for sample in samples:
-            if route and sample.name.endswith("_bucket") and sample.labels.get("route", "").startswith(route):
-                bound = float(sample.labels["le"])
-                buckets[bound] = buckets.get(bound, 0.0) + sample.value
-        before = self._seen.get(part, {})
-        self._seen[part] = buckets
-        since = {bound: count - before.get(bound, 0.0) for bound, count in buckets.items()}
-        requests = since.get(float("inf"), 0.0)
-        if not before or requests < 5:
-            return None
-        return min(bound for bound, count in sorted(since.items()) if count >= 0.95 * requests)
+
+def _buckets(samples: Sequence[Sample], route: str) -> dict[float, float]:
+    """How many requests of a route took at most so long, by the bound."""
+    buckets: dict[float, float] = {}
+    for sample in samples:
+        if sample.name.endswith("_bucket") and sample.labels.get("route", "").startswith(route):
+            bound = float(sample.labels["le"])
+            buckets[bound] = buckets.get(bound, 0.0) + sample.value
+    return buckets
 
 
 def _kind(reason: str) -> str:
