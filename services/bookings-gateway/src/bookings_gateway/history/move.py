@@ -14,6 +14,7 @@ from bookings_gateway.capture import Capture
 from bookings_gateway.domain import Layout
 from bookings_gateway.history import runs
 from bookings_gateway.history.counts import Counts
+from bookings_gateway.history.errors import NotReady
 from bookings_gateway.history.importer import CHUNK_ROWS, Importer
 from bookings_gateway.history.items import Item, item_of
 from bookings_gateway.history.progress import Status, status
@@ -21,6 +22,10 @@ from bookings_gateway.history.source import Source
 from bookings_gateway.legacy_table import find
 
 _READ_ROWS = 2_000
+_BEING_TAKEN_BACK = (
+    "The import is being taken back. Finish that first with `bookings-gateway history rollback --apply`, "
+    "then import again."
+)
 
 # One moment in time for everything a prediction reads, and certainly nothing written.
 _LOOK_ONLY = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -94,7 +99,7 @@ class History:
         """Hold the run, a new one or the one begun before, and return what imports it.
 
         When the block ends well, the run is in the state ``ends``: unless said otherwise, it has imported everything
-        there was. Raises ``ImportHeld``.
+        there was. Raises ``ImportHeld`` and ``NotReady``.
         """
         importer = await self._open(by=by, force=force, chunk_rows=chunk_rows)
         yield importer
@@ -103,8 +108,10 @@ class History:
 
     async def _open(self, *, by: str, force: bool, chunk_rows: int) -> Importer:
         async with self.engine.begin() as connection:
-            source = await self.source(connection)
             before = await runs.current(connection)
+            if before and before["state"] == "rolling_back":
+                raise NotReady(_BEING_TAKEN_BACK)
+            source = await self.source(connection)
             if before:
                 run = await runs.take(connection, before, force=force)
             else:

@@ -36,7 +36,8 @@ _LEFT = """
     SELECT count(*) AS rows,
            count(*) FILTER (WHERE i.booking_id IS NULL AND EXISTS (
                SELECT FROM gateway.event_log l WHERE l.subject = CAST(b.{id} AS text) AND l.type = 'booking.created'
-               AND l.recorded_at >= :since)) AS told_live,
+               AND l.recorded_at >= :since AND CAST(l.body #>> '{{data,imported}}' AS boolean) IS NOT TRUE
+           )) AS told_live,
            count(*) FILTER (WHERE i.booking_id IS NULL) AS untold
     FROM {table} b
     LEFT JOIN gateway.import_item i ON i.booking_id = CAST(b.{id} AS text) AND i.outcome <> 'withdrawn'
