@@ -13,6 +13,7 @@ from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.held_rows import hold
+from bookings_gateway.history.rollback import let_go
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, literal, statement
 from shared.database import is_transient
 from shared.service import Service
@@ -170,9 +171,13 @@ class WriteBack:
             after = rows[-1]["booking_id"]
 
     async def _write_links(self, connection: AsyncConnection, rows: Sequence[RowMapping]) -> int:
-        """Copy whose the bookings are, unless a trigger of the table's own would take that for a change of the row."""
+        """Copy whose the bookings are, unless a trigger of the table's own would take that for a change of the row.
+
+        A link that comes after its booking's import was taken back is none.
+        """
         table = await self.tables.get(connection)
-        users = {row["booking_id"]: row["user_id"] for row in rows}
+        gone = await let_go(connection, [row["booking_id"] for row in rows])
+        users = {row["booking_id"]: None if row["booking_id"] in gone else row["user_id"] for row in rows}
         if table.touching:
             await connection.execute(_LINKS_WRITTEN, {"ids": list(users)})
             return len(users)

@@ -1,4 +1,4 @@
-"""What the running gateway does for a move: lets go of late links after a rollback, and tells how far it is."""
+"""What the running gateway does for a move: tells how far it is."""
 
 import asyncio
 
@@ -6,7 +6,6 @@ import prometheus_client
 import structlog
 from sqlalchemy import text
 
-from bookings_gateway.history.rollback import let_go
 from shared.database import is_transient
 from shared.service import Service
 
@@ -63,8 +62,6 @@ async def _look(service: Service, *, settled: bool) -> bool:
         HEARTBEAT.set(row.silent if row and row.running else 0)
         failed = (await connection.execute(_FAILED)).scalar_one_or_none()
         DRIFT.set(failed or 0)
-        if row is None:
-            await let_go(connection)
         if settled and not (row and row.running):
             return True
         SET_ASIDE.set(0)
