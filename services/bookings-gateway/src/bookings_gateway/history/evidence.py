@@ -45,6 +45,7 @@ class Review(StrEnum):
     REFUND_AMOUNT_ASSUMED = "refund_amount_assumed"
     INTENT_SHARED = "intent_shared"
     INTENT_NOT_PAID = "intent_not_paid"
+    PAYMENT_DATE_UNUSABLE = "payment_date_unusable"
     CREATED_AT_MISSING = "created_at_missing"
 
 
@@ -54,7 +55,7 @@ class Circumstances:
 
     ``payment_status`` is the layout's own word, where it has one. ``shared_intent``: another booking stored the same
     PaymentIntent and goes first. ``known``: money of this booking is here already, by Stripe or recorded by hand.
-    ``ambiguous_reference``: other bookings have the same reference.
+    ``ambiguous_reference``: other bookings have the same reference. ``unusable_date``: its date of payment is none.
     """
 
     fallback_time: datetime
@@ -62,6 +63,7 @@ class Circumstances:
     shared_intent: bool = False
     known: bool = False
     ambiguous_reference: bool = False
+    unusable_date: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Finding:
 def weigh(booking: BookingSnapshot, around: Circumstances) -> Finding:
     """Return what a row proves of its payment, as the reference's table has it, top line first."""
     reviews: list[Review] = [] if booking.created_at else [Review.CREATED_AT_MISSING]
+    reviews += [Review.PAYMENT_DATE_UNUSABLE] if around.unusable_date else []
     if not is_payable(booking.final_amount, booking.currency):
         return Finding(Class.REVIEW, None, [*reviews, Review.AMOUNT_UNUSABLE])
     if not booking.final_amount:

@@ -87,7 +87,7 @@ def item_of(row: SourceRow, setting: Setting) -> Item:
         return _published(row, setting)
     except RowRefused as refusal:
         return set_aside(row, setting, refusal.code, refusal.detail)
-    except (ValueError, RecursionError, KeyError) as error:
+    except (LookupError, ValueError, ArithmeticError, TypeError, RecursionError) as error:
         return set_aside(row, setting, "row_unreadable", type(error).__name__)
 
 
@@ -106,7 +106,9 @@ def set_aside(row: SourceRow, setting: Setting, code: str, detail: str) -> Item:
 
 def _published(row: SourceRow, setting: Setting) -> Item:
     raw = {**read_row(row.text), **(row.correction or {})}
-    read = booking_snapshot(raw, setting.layout, currency=setting.currency, zone=setting.zone)
+    read = _with_past_dates(
+        booking_snapshot(raw, setting.layout, currency=setting.currency, zone=setting.zone), setting
+    )
     _require_sendable(read, setting)
     time = read.created_at or read.payment_date or read.updated_at or setting.now
     around = Circumstances(
@@ -114,6 +116,7 @@ def _published(row: SourceRow, setting: Setting) -> Item:
         payment_status=payment_status(raw, setting.layout),
         shared_intent=setting.intent_owners.get(intent_of(read) or "", read.booking_id) != read.booking_id,
         known=row.known,
+        unusable_date=read.payment_date is None and raw.get(setting.layout.payment_date or "") is not None,
         ambiguous_reference=read.booking_reference in setting.ambiguous_references,
     )
     finding = weigh(read, around)
@@ -133,6 +136,13 @@ def _published(row: SourceRow, setting: Setting) -> Item:
         snapshot=snapshot,
         time=time,
     )
+
+
+def _with_past_dates(read: BookingSnapshot, setting: Setting) -> BookingSnapshot:
+    """Nobody has paid, or changed a row, at a time that is yet to come: such a date is no date."""
+    dates = {"payment_date": read.payment_date, "updated_at": read.updated_at}
+    future = [name for name, date in dates.items() if date and date > setting.now + _FUTURE]
+    return read.model_copy(update=dict.fromkeys(future)) if future else read
 
 
 def _contact(raw: Mapping[str, Any], read: BookingSnapshot, setting: Setting) -> Contact:
