@@ -1,12 +1,13 @@
 """The use cases of moving the history: predict, import, pause. Each commits its own transactions."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import sqlalchemy.exc
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -14,7 +15,7 @@ from bookings_gateway.capture import Capture
 from bookings_gateway.domain import Layout
 from bookings_gateway.history import runs
 from bookings_gateway.history.counts import Counts
-from bookings_gateway.history.errors import NotReady
+from bookings_gateway.history.errors import NotReady, Stopped
 from bookings_gateway.history.importer import CHUNK_ROWS, Importer
 from bookings_gateway.history.items import Item, item_of
 from bookings_gateway.history.progress import Status, status
@@ -94,7 +95,7 @@ class History:
 
     @asynccontextmanager
     async def importing(
-        self, *, by: str, force: bool = False, chunk_rows: int = CHUNK_ROWS, ends: str = "imported"
+        self, *, by: str, force: bool = False, chunk_rows: int | None = None, ends: str = "imported"
     ) -> AsyncIterator[Importer]:
         """Hold the run, a new one or the one begun before, and return what imports it.
 
@@ -102,34 +103,61 @@ class History:
         there was. Raises ``ImportHeld`` and ``NotReady``.
         """
         importer = await self._open(by=by, force=force, chunk_rows=chunk_rows)
-        yield importer
+        try:
+            yield importer
+        except Stopped as error:
+            await self._say_failed(importer, str(error))
+            raise
         async with self.engine.begin() as connection:
             await runs.end(connection, importer.run, ends)
 
-    async def _open(self, *, by: str, force: bool, chunk_rows: int) -> Importer:
+    async def _say_failed(self, importer: Importer, why: str) -> None:
+        """Leave the sentence for whoever looks; where the database is away, the missing heartbeat tells."""
+        with suppress(sqlalchemy.exc.DBAPIError, OSError):
+            async with self.engine.begin() as connection:
+                await runs.end(connection, importer.run, "failed", remark=why)
+
+    async def _open(self, *, by: str, force: bool, chunk_rows: int | None) -> Importer:
         async with self.engine.begin() as connection:
             before = await runs.current(connection)
             if before and before["state"] == "rolling_back":
                 raise NotReady(_BEING_TAKEN_BACK)
             source = await self.source(connection)
             if before:
+                self._require_same(runs.plan_of(before), source)
                 run = await runs.take(connection, before, force=force)
+                if chunk_rows:
+                    await runs.set_chunk_rows(connection, before, chunk_rows)
             else:
                 plan = await self._plan(connection, source)
-                run = await runs.begin(
-                    connection, plan, by=by, chunk_rows=chunk_rows, version=version("bookings-gateway")
-                )
+                most = chunk_rows or CHUNK_ROWS
+                run = await runs.begin(connection, plan, by=by, chunk_rows=most, version=version("bookings-gateway"))
             setting = await source.setting(connection, currency=self.currency, zone=self.zone, now=run.started_at)
         return Importer(self.engine, source, setting, self.capture, self.name, run)
+
+    def _reading(self, source: Source) -> dict[str, Any]:
+        """What decides how rows are read: a run keeps to it from its beginning to its end."""
+        return {
+            "table": source.table.name,
+            "layout": {field: getattr(self.layout, field) for field in self.layout.__slots__},
+            "currency": self.currency,
+            "zone": self.zone.key,
+        }
+
+    def _require_same(self, plan: dict[str, Any], source: Source) -> None:
+        now = self._reading(source)
+        changed = [f"{name} was {plan[name]} and is {now[name]}" for name in now if plan[name] != now[name]]
+        if changed:
+            raise NotReady(
+                f"This import began with other settings: {'; '.join(changed)}. Go on with those it began with, or take "
+                "it back with `bookings-gateway history rollback --apply` and begin anew."
+            )
 
     async def _plan(self, connection: AsyncConnection, source: Source) -> dict[str, Any]:
         rows, checksum = await source.checksum(connection)
         return {
-            "table": source.table.name,
+            **self._reading(source),
             "columns": source.columns,
-            "layout": {field: getattr(self.layout, field) for field in self.layout.__slots__},
-            "currency": self.currency,
-            "zone": self.zone.key,
             "rows": rows,
             "sha256": checksum,
             "statuses": await source.statuses(connection),

@@ -8,8 +8,9 @@ since is listed and stays. A link on its way meanwhile is let go by the write-ba
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -18,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from bookings_gateway.capture import Capture
 from bookings_gateway.history import runs
 from bookings_gateway.history.errors import LeaseLost
+from bookings_gateway.history.patience import Patience
 from bookings_gateway.history.runs import Run
 from shared.contracts import BookingSnapshot
 from shared.event_log import NewEvent, append
@@ -108,14 +110,17 @@ class Rollback:
     engine: AsyncEngine
     capture: Capture
     name: str
+    patience: Patience = field(default_factory=Patience)
 
     async def take_back(self, *, force: bool = False) -> AsyncIterator[int]:
-        """Take everything back, yielding how many bookings each chunk did. Raises ``NoRun`` or ``ImportHeld``."""
+        """Take everything back, yielding how many bookings each chunk did. Raises ``NoRun``, ``ImportHeld``
+        or ``Interrupted``."""
         async with self.engine.begin() as connection:
             before = await runs.required(connection)
             run = await runs.take(connection, before, state="rolling_back", force=force)
         position = ""
-        while taken := await self._chunk(run, position):
+        say = partial(self._say, run)
+        while taken := await self.patience.over(partial(self._chunk, run, position), say=say):
             position = taken[-1]
             yield len(taken)
         async with self.engine.begin() as connection:
@@ -123,8 +128,13 @@ class Rollback:
             await connection.execute(_LET_ALL_GO)  # those that arrived before their booking's withdrawal was to be seen
             await runs.end(connection, run, "rolled_back")
 
+    async def _say(self, run: Run, sentence: str) -> None:
+        async with self.engine.begin() as connection:
+            await runs.remark(connection, run, sentence)
+
     async def _chunk(self, run: Run, position: str) -> list[str]:
         async with self.engine.begin() as connection:
+            await self.patience.bound_waits(connection)
             if (await runs.hold(connection, run))["state"] != "rolling_back":
                 raise LeaseLost
             await self.capture.capture_first(connection, self.name)
