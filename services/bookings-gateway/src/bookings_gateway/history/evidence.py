@@ -112,7 +112,7 @@ def intent_of(booking: BookingSnapshot) -> str | None:
 
 def _class(booking: BookingSnapshot, around: Circumstances) -> Class:
     status, told = _word(booking.status), _word(around.payment_status)
-    if intent_of(booking) and told not in _NOT_PAID and status != "payment_failed":
+    if intent_of(booking) and told not in _NOT_PAID and status != "payment_failed" and not _is_abandoned(booking, told):
         return Class.STRIPE
     is_dated = booking.payment_date is not None or told in {"paid", "refunded"}
     if _word(booking.payment_method) == "invoice" and not is_dated and status in _UNPAID_INVOICE_WORDS:
@@ -121,6 +121,12 @@ def _class(booking: BookingSnapshot, around: Circumstances) -> Class:
     if booking.payment_date or ((is_dated or has_reference) and told not in _NOT_PAID and status != "payment_failed"):
         return Class.RECORDED
     return Class.STATUS_ONLY if status in _PAID_WORDS or _is_refunded(booking, around) else Class.NONE
+
+
+def _is_abandoned(booking: BookingSnapshot, told: str) -> bool:
+    """An intent is made when a checkout begins. On a row that calls itself pending, with nothing that says that money
+    came, it proves none; should it be paid yet, Stripe's own event says so."""
+    return _word(booking.status) == "pending" and booking.payment_date is None and told not in {"paid", "refunded"}
 
 
 def _payment(booking: BookingSnapshot, around: Circumstances, class_: Class) -> RecordedPayment:
