@@ -35,7 +35,8 @@ NOT_FORGOTTEN = prometheus_client.Counter(
 )
 
 # Links can come after the erasure, so this is asked anew every time; both sides have an index of the few that matter.
-# A booking that was an erased user's before is theirs as a whole where it is nobody's now.
+# A booking that was an erased user's before is theirs as a whole where it is nobody's now. One the import could not
+# tell users of is known by the address; what was booked by it after the erasure is a new person's.
 _DUE = text(
     """
     SELECT booking_id, bool_or(whole) AS whole FROM (
@@ -45,6 +46,9 @@ _DUE = text(
         SELECT b.booking_id, b.user_id IS NULL
         FROM customer c JOIN booking_user_before p USING (user_id) JOIN booking_user b USING (booking_id)
         WHERE c.erased_at IS NOT NULL AND (NOT p.forgotten OR (b.user_id IS NULL AND NOT b.forgotten))
+        UNION ALL
+        SELECT i.booking_id, true FROM customer c JOIN import_item i ON i.person = c.erased_digest
+        WHERE c.erased_at IS NOT NULL AND coalesce(i.booked_at, '-infinity') <= c.erased_at
     ) d
     WHERE booking_id > :after GROUP BY booking_id ORDER BY booking_id LIMIT :page
     """

@@ -146,7 +146,7 @@ class Desk:
             source = await self.history.source(connection)
             rows = await source.these(connection, [id_])
             decisions = (await connection.execute(_DECISIONS, {"id": id_})).mappings().all()
-        shown = {name: value for name, value in item.items() if name != "sha256"}
+        shown = {name: value for name, value in item.items() if name not in {"sha256", "person"}}
         return {
             **shown,
             "row": json.loads(rows[0].text) if rows else None,

@@ -1,5 +1,6 @@
 """From a row of the legacy table to what becomes of it: a pure function, the same for a dry run and the import."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
@@ -15,6 +16,8 @@ from shared.emails import normalise_email
 # What the consumers' keys can hold; a longer one would fail there again and again.
 _LONGEST_ID = 200
 _LONGEST_TEXT = 500
+# What reading a row of any kind may raise.
+_UNREADABLE = (LookupError, ValueError, ArithmeticError, TypeError, RecursionError)
 # Clocks differ, and times without a zone by up to fourteen hours.
 _FUTURE = timedelta(days=1)
 
@@ -68,6 +71,11 @@ class Item:
     detail: str | None = None
 
     @property
+    def person(self) -> bytes | None:
+        """Of a row that users are not told of, a digest of the address: to find it when that person is erased."""
+        return hashlib.sha256(self.identity.encode()).digest() if self.identity and not self.snapshot else None
+
+    @property
     def outcome(self) -> str:
         return "set_aside" if self.snapshot is None else "published"
 
@@ -87,21 +95,37 @@ def item_of(row: SourceRow, setting: Setting) -> Item:
         return _published(row, setting)
     except RowRefused as refusal:
         return set_aside(row, setting, refusal.code, refusal.detail)
-    except (LookupError, ValueError, ArithmeticError, TypeError, RecursionError) as error:
+    except _UNREADABLE as error:
         return set_aside(row, setting, "row_unreadable", type(error).__name__)
 
 
 def set_aside(row: SourceRow, setting: Setting, code: str, detail: str) -> Item:
     """Return the item of a row that is not told to anybody until somebody decides."""
+    read = _read(row, setting)
     return Item(
         booking_id=row.booking_id,
         sha256=row.sha256,
         contact="unread",
         class_=Class.REVIEW,
         currency=setting.currency,
+        identity=normalise_email(read.contact.email) if read else None,
+        time=_booked(read, setting) if read else None,
         code=code,
         detail=detail,
     )
+
+
+def _read(row: SourceRow, setting: Setting) -> BookingSnapshot | None:
+    """Who booked, as far as a row that cannot be told says it."""
+    try:
+        raw = {**read_row(row.text), **(row.correction or {})}
+        return booking_snapshot(raw, setting.layout, currency=setting.currency, zone=setting.zone)
+    except _UNREADABLE:
+        return None
+
+
+def _booked(read: BookingSnapshot, setting: Setting) -> datetime | None:
+    return read.created_at if read.created_at and read.created_at <= setting.now else None
 
 
 def _published(row: SourceRow, setting: Setting) -> Item:

@@ -26,6 +26,7 @@ SORTED = [
 
 CUSTOMER = [
     # Each kind of event brings its own columns and its own sequence; a column nobody told of yet has its default.
+    # erased_digest: what is kept of an erased person's address, to know late news of them by.
     # …_key: the folded text sorted by. canonical_id: whom a merged user counts as, at the end of the chain.
     """
     CREATE TABLE customer (
@@ -57,6 +58,7 @@ CUSTOMER = [
         merged_into         uuid,
         canonical_id        uuid,
         erased_at           timestamptz,
+        erased_digest       bytea,
         listed              boolean NOT NULL GENERATED ALWAYS AS (
                                 user_sequence > 0 AND canonical_id IS NULL AND erased_at IS NULL) STORED
     ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.02)
@@ -87,6 +89,7 @@ ERASED = [
         IF TG_OP = 'UPDATE' AND OLD.search IS NOT NULL THEN
             INSERT INTO gateway.search_word_unsure SELECT unnest(tsvector_to_array(OLD.search));
         END IF;
+        NEW.erased_digest := coalesce(NEW.erased_digest, sha256(convert_to(NEW.email, 'UTF8')));
         NEW.email := NULL; NEW.first_name := NULL; NEW.last_name := NULL; NEW.phone := NULL; NEW.company_name := NULL;
         NEW.name_key := NULL; NEW.first_key := NULL; NEW.last_key := NULL; NEW.phone_key := NULL;
         NEW.company_key := NULL; NEW.search := NULL;
