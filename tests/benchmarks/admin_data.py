@@ -131,8 +131,8 @@ _CUSTOMERS = f"""
         total_paid, currencies, first_booking_date, last_booking_date, last_activity_date)
     SELECT p.user_id, 1, p.email, p.first_name, p.last_name, p.phone, p.company, p.created_at,
            lower(p.first_name || ' ' || p.last_name), lower(p.first_name), lower(p.last_name || ' ' || p.first_name),
-           p.phone,
-           lower(p.company), array_to_tsvector({_WORDS}), 1, t.bookings, t.spent, t.paid,
+           coalesce(p.phone, ''),
+           coalesce(lower(p.company), ''), array_to_tsvector({_WORDS}), 1, t.bookings, t.spent, t.paid,
            json_build_array(json_build_object('currency', 'GBP', 'total_spent', CAST(t.spent AS text), 'total_paid',
                CAST(t.paid AS text), 'total_refunded', '0.00', 'total_disputed', '0.00', 'net_paid',
                CAST(t.paid AS text))),

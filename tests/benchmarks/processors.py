@@ -32,8 +32,10 @@ class Meter:
 
 
 def _seconds(pid: int) -> float:
+    """Of a process and of those of its children that ended: PostgreSQL has one for each connection."""
     try:
         times = psutil.Process(pid).cpu_times()
     except psutil.NoSuchProcess:
         return 0.0
-    return float(times.user + times.system)
+    ended = getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+    return float(times.user + times.system + ended)

@@ -9,17 +9,19 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure must reach: a bound of its own, or a share of its floor, or both."""
+    """What a figure must reach: a bound of its own, or a share of its floor (at least, or at most), or both."""
 
     at_least: float | None = None
     at_most: float | None = None
     of_floor: float | None = None
+    most_of_floor: float | None = None
 
     def met(self, figure: float, floor: float | None) -> bool:
         return (
             (self.at_least is None or figure >= self.at_least)
             and (self.at_most is None or figure <= self.at_most)
             and (self.of_floor is None or floor is None or figure >= self.of_floor * floor)
+            and (self.most_of_floor is None or floor is None or figure <= self.most_of_floor * floor)
         )
 
     def __str__(self) -> str:
@@ -27,13 +29,17 @@ class Target:
             f"≥ {self.at_least:,.0f}" if self.at_least is not None else "",
             f"≤ {self.at_most:,.0f}" if self.at_most is not None else "",
             f"≥ {self.of_floor:.0%} of the floor" if self.of_floor is not None else "",
+            f"≤ {self.most_of_floor:.0%} of the floor" if self.most_of_floor is not None else "",
         )
         return " and ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure in ``unit``, and the floor of the same run. ``cpu`` is this process's own, in µs per event."""
+    """One figure in ``unit``, and the floor of the same run.
+
+    ``cpu`` is this process's own unless a note says more, in µs per event.
+    """
 
     what: str
     figure: float

@@ -77,8 +77,8 @@ STATE = text(
 )
 EMPTY = text(
     """
-    TRUNCATE customer, customer_count, booking_user, booking_summary, booking_payment, payment_count, search_word,
-        search_word_unsure, inbox
+    TRUNCATE customer, customer_count, customer_anchor, customer_moved, booking_user, booking_summary, booking_payment,
+        payment_count, search_word, search_word_unsure, inbox
     """
 )
 

@@ -20,6 +20,7 @@ from support.admin import Admin, erased, person, totals, user_id
 from support.apply import apply
 from support.events import booking, linked, payment
 from support.legacy_table import book, execute, fetch
+from support.letters import cut_off, kept, set_aside
 
 SECRET = "Quillfeather"
 ANN, BOB = f"Ann {SECRET}", "Bob Orr"
@@ -79,8 +80,11 @@ async def test_nothing_of_an_erased_person_is_left_and_the_money_is(gateway: Gat
     await admin.heard(linked(id_, user_id(ANN)), payment("p1", id_))
     await execute(gateway.engine, "UPDATE bookings SET status = 'CONFIRMED'")  # captured, not yet an event
     await dead_letter(gateway.engine, user_id(ANN))
-    everywhere = ["booking_change", "booking_summary", "customer", "dead_letter", "event_log", "search_word"]
-    assert sorted(await gateway.traces(SECRET)) == [*(f"gateway.{table}" for table in everywhere), "public.bookings"]
+    everywhere = ["booking_change", "booking_summary", "customer", "customer_moved", "dead_letter", "event_log"]
+    assert sorted(await gateway.traces(SECRET)) == [
+        *(f"gateway.{table}" for table in [*everywhere, "search_word"]),
+        "public.bookings",
+    ]
 
     await admin.heard(erased(ANN))
     assert await gateway.erase() == 1
@@ -111,6 +115,20 @@ async def test_a_batch_among_the_dead_letters_goes_with_whoever_is_in_it(gateway
     assert len(bodies) == 2
     assert bodies[-1][0] == others
     assert await gateway.traces(SECRET, PHONE) == []
+
+
+async def test_a_letter_nobody_can_read_goes_with_whom_it_names(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(erased(ANN), linked(id_, user_id(ANN)))
+    for event in (person(ANN), booking(id_, 9, contact={"last_name": SECRET})):
+        await set_aside(gateway.engine, cut_off(event))
+    bobs = await set_aside(gateway.engine, cut_off(person(BOB)))
+
+    await gateway.erase()
+    await gateway.capture()
+    await gateway.erase()
+    assert await kept(gateway.engine) == {bobs}
 
 
 async def dead_batch(engine: AsyncEngine, body: bytes) -> None:
@@ -263,6 +281,27 @@ async def test_a_booking_that_went_to_somebody_else_is_theirs_and_its_old_versio
         gateway.engine, "SELECT body #>> '{data,contact,email}' FROM event_log ORDER BY sequence DESC LIMIT 1"
     )
     assert newest == his["email"]
+
+
+async def test_a_booking_written_anew_for_somebody_else_is_shown_as_theirs(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(linked(id_, user_id(ANN)), erased(ANN))
+    assert await gateway.erase() == 1
+    await gateway.capture()
+    his = {"firstName": "Bob", "lastName": "Orr", "email": "bob@example.com"}
+    change = """UPDATE bookings SET "contactDetails" = CAST(:contact AS jsonb)"""
+    await execute(gateway.engine, change, contact=json.dumps(his))
+    await gateway.capture()
+    await admin.heard(linked(id_, user_id(BOB), 2))
+
+    assert await gateway.erase() == 1
+    assert await gateway.erase() == 0
+    (shown,) = (await admin.get(f"/users/{user_id(BOB)}/bookings"))["data"]
+    assert (shown["customerName"], shown["customerEmail"]) == ("Bob Orr", "bob@example.com")
+    assert [hit["id"] for hit in (await admin.get("/search", q="bob@example.com"))["bookings"]] == [id_]
+    assert await fetch(gateway.engine, 'SELECT "contactDetails" FROM bookings') == [(his,)]
+    assert await gateway.traces(SECRET, PHONE) == []
 
 
 async def test_a_booking_whose_link_was_taken_back_is_forgotten_with_its_row(gateway: Gateway, admin: Admin) -> None:

@@ -243,8 +243,22 @@ async def test_a_comparison_that_fails_again_and_again_is_given_up_for_a_while(g
 
 
 async def test_only_an_old_answer_asks_for_a_comparison(gateway_engine: AsyncEngine, tmp_path: Path) -> None:
+    id_ = await book(gateway_engine)
     for enrichment, asked in [("on", False), ("off", True)]:
         path = write(tmp_path / f"{enrichment}.json", legacy_enrichment=enrichment, shadow_comparison="on")
-        rollout = rollout_of(gateway_engine, flags=path)
-        await rollout.find(SOMEBODY, Filter(limit=1))
-        assert rollout.shadow._wanted.is_set() is asked
+        listing, one = rollout_of(gateway_engine, flags=path), rollout_of(gateway_engine, flags=path)
+        await listing.find(SOMEBODY, Filter(limit=1))
+        await one.get(SOMEBODY, id_)
+        assert (listing.shadow._wanted.is_set(), one.shadow._wanted.is_set()) == (asked, asked)
+
+
+async def test_one_booking_is_told_as_in_the_listing_so_that_comparing_pages_compares_it(
+    every_kind_engine: AsyncEngine, tmp_path: Path
+) -> None:
+    off = write(tmp_path / "flags.json", legacy_enrichment="off")
+    for rollout in (rollout_of(every_kind_engine), rollout_of(every_kind_engine, flags=off)):
+        page, _ = await rollout.find(SOMEBODY, Filter(limit=200))
+        rows = json.loads(page)
+        assert len(rows) == len(list(every_kind()))
+        for row in rows:
+            assert json.loads(await rollout.get(SOMEBODY, row["id"])) == row

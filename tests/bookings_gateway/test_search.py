@@ -93,6 +93,11 @@ async def test_a_payment_is_found_by_its_own_ids(office: Admin, typed: str) -> N
     assert [(each["id"], each["match"]) for each in found["payments"]] == [(PAYMENT_ID, "exact")]
 
 
+@pytest.mark.parametrize("typed", ["pi_3Smiht", "smiht_1", "BK-smiht-2"])
+async def test_a_code_is_no_mistyped_name(office: Admin, typed: str) -> None:
+    assert (await office.get("/search", q=typed))["users"] == []
+
+
 async def test_a_deleted_booking_is_not_found(office: Admin) -> None:
     await office.heard(booking("b1", 2, deleted=True))
 

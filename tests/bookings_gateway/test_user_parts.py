@@ -162,6 +162,59 @@ async def test_what_another_service_did_is_audited_without_its_words(ann: Admin)
     assert "secret" not in str(lines)
 
 
+NOTE = ("POST", f"/users/{ANN}/notes", {"text": "Hello"})
+REFUND = ("POST", f"/payments/{PAYMENT}/refund", {"amount": "20.00"})
+CASH = {"method": "cash", "amount": "5.00", "currency": "GBP", "paidAt": "2026-01-01T00:00:00Z", "booking": "b2"}
+ASKED = {
+    "note": NOTE,
+    "communication": ("POST", f"/users/{ANN}/communications", {"channel": "phone", "direction": "inbound"}),
+    "correction": ("PATCH", f"/users/{ANN}", {"firstName": "Anne"}),
+    "merge": ("POST", f"/users/{ANN}/merge", {"into": BOB, "reason": "One person"}),
+    "unmerge": ("POST", f"/users/{ANN}/unmerge", {"reason": "Two"}),
+    "erasure": ("POST", f"/users/{ANN}/erase", {"reason": "Asked", "confirm": ANN}),
+    "dismissal": ("POST", "/users/duplicates/dismiss", {"users": [ANN, BOB]}),
+    "refund": REFUND,
+    "manual payment": ("POST", "/payments/manual", CASH),
+}
+
+
+async def write(admin: Admin, asked: tuple[str, str, Any]) -> int:
+    method, path, body = asked
+    headers = {"Idempotency-Key": "a-key-of-mine", "If-Match": '"1"'}
+    return (await admin.client.request(method, f"/api/admin{path}", json=body, headers=headers)).status_code
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+async def test_who_wanted_what_is_known_whatever_became_of_it(ann: Admin, asked: tuple[str, str, Any]) -> None:
+    assert await write(ann, asked) in {200, 201, 204}
+    ann.services.declines = True
+    assert await write(ann, asked) == 409
+    ann.services.times_out = True
+    assert await write(ann, asked) == 503
+
+    lines = await fetch(ann.engine, "SELECT actor, outcome, action FROM audit ORDER BY id")
+    assert [line[:2] for line in lines] == [("ann@office", each) for each in ("done", "refused", "unknown")]
+    assert len({action for _, _, action in lines}) == 1
+
+
+async def test_what_the_answer_adds_is_in_the_audit(ann: Admin) -> None:
+    await write(ann, REFUND)
+    await write(ann, ASKED["manual payment"])
+
+    refund, (manual, _) = await fetch(ann.engine, "SELECT entity, after FROM audit ORDER BY id")
+    assert refund == (f"payment/{PAYMENT}", {"amount": "20.00", "currency": "GBP", "state": "accepted"})
+    assert manual.startswith("payment/")
+    assert manual != "payment/new"
+
+
+async def test_without_a_key_every_request_has_one_of_its_own(ann: Admin) -> None:
+    for _ in range(2):
+        await ann.client.post(f"/api/admin{NOTE[1]}", json=NOTE[2])
+
+    keys = {headers["idempotency-key"] for headers in ann.services.headers}
+    assert len(keys) == 2
+
+
 async def test_a_refusal_is_passed_on(ann: Admin) -> None:
     ann.services.answers[f"/users/{ANN}/merge"] = (409, "Bob was merged into Ann.")
     response = await ann.client.post(f"/api/admin/users/{ANN}/merge", json={"into": BOB, "reason": "One person"})
@@ -243,6 +296,28 @@ async def test_the_tag_is_the_version_that_is_shown(ann: Admin) -> None:
 async def test_a_tag_that_is_none_is_refused(ann: Admin, tag: bytes) -> None:
     response = await ann.client.patch(f"/api/admin/users/{ANN}", json={"firstName": "Anne"}, headers={b"If-Match": tag})
     assert response.status_code == 422
+
+
+async def test_money_that_wants_a_person_is_found_by_its_flag(ann: Admin) -> None:
+    assert {each["flag"] for each in (await ann.get("/payments"))["data"]} == {None}
+    await execute(ann.engine, "UPDATE booking_payment SET flag = 'booking_cancelled'")
+    await ann.heard(payment("00000000-0000-4000-8000-0000000000f2", "b2"))
+
+    (flagged,) = (await ann.get("/payments", flag="booking_cancelled"))["data"]
+    assert (flagged["id"], flagged["flag"]) == (PAYMENT, "booking_cancelled")
+    assert (await ann.get("/payments", flag="booking_missing"))["total"] == 0
+    assert (await ann.get(f"/payments/{PAYMENT}"))["flag"] == "booking_cancelled"
+    assert (await ann.client.get("/api/admin/payments", params={"flag": "some"})).status_code == 422
+
+
+async def test_what_was_filled_in_of_a_payment_from_history_is_shown(ann: Admin) -> None:
+    made = payment("00000000-0000-4000-8000-0000000000f2", "b2")
+    known = {"migrated": True, "reference": "MIGRATED-ref-b2", "inferred_fields": ["paid_at", "method"]}
+    await ann.heard(made.model_copy(update={"data": {**made.data, **known}}))
+
+    shown = await ann.get(f"/payments/{made.subject}")
+    assert (shown["reference"], shown["inferredFields"]) == ("MIGRATED-ref-b2", ["paid_at", "method"])
+    assert (await ann.get(f"/payments/{PAYMENT}"))["inferredFields"] == []
 
 
 async def test_payments_without_a_method_come_first(ann: Admin) -> None:

@@ -166,10 +166,15 @@ def test_ctrl_c_in_the_foreground_stops_everything(
             [sys.executable, program, state, stub_commands], env=environment, stdout=output, stderr=output
         )
     watched = Stack(state, environment=environment, commands=stub_commands)
-    assert wait_until(lambda: "The gateway is at" in (directory / "output").read_text(), seconds=40)
-    running = _processes(watched)
-    assert read_health(GATEWAY.port(environment)).ready
-    assert read_health(PAYMENTS.port(environment)).ready
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0, (directory / "output").read_text()
-    assert not any(runs(p) for p in running)
+    try:
+        assert wait_until(lambda: "The gateway is at" in (directory / "output").read_text(), seconds=90)
+        running = _processes(watched)
+        assert read_health(GATEWAY.port(environment)).ready
+        assert read_health(PAYMENTS.port(environment)).ready
+        process.send_signal(signal.SIGINT)
+        assert process.wait(90) == 0, (directory / "output").read_text()
+        assert not any(runs(p) for p in running)
+    finally:  # a failure leaves nothing to those who come after
+        process.kill()
+        process.wait()
+        watched.down()

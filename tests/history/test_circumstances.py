@@ -13,7 +13,9 @@ from bookings_gateway.history.patience import Patience
 from support.came_to import assert_came_to
 from support.databases import Databases
 from support.history import Moved, moving
-from support.legacy_history import LAYOUTS, due, facts
+from support.legacy_due import due
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import facts
 from support.legacy_table import execute
 
 FACTS = facts(60, seed=81)
@@ -58,7 +60,7 @@ async def test_while_captures_turn_is_held_no_row_is_set_aside(moved: Moved) -> 
 
     assert await moved.import_all() == len(FACTS)
     await moved.settle()
-    await assert_came_to(moved, DUE)
+    await assert_came_to(moved.rows, DUE)
 
 
 async def test_an_error_that_passes_is_lived_through(moved: Moved) -> None:
@@ -67,7 +69,7 @@ async def test_an_error_that_passes_is_lived_through(moved: Moved) -> None:
     await import_with(moved, Patience(pauses=(0.0, 0.0)))
     await moved.settle()
 
-    await assert_came_to(moved, DUE)
+    await assert_came_to(moved.rows, DUE)
 
 
 async def test_a_row_the_database_refuses_is_set_aside_alone(moved: Moved) -> None:

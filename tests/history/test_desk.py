@@ -10,12 +10,14 @@ from starlette.middleware.base import RequestResponseEndpoint
 
 from bookings_gateway import api_migration
 from bookings_gateway.access.actor import Actor, Role
-from bookings_gateway.history.desk import Desk, Retried
+from bookings_gateway.history.desk import ErrorDesk, Retried
 from bookings_gateway.history.errors import ImportHeld
 from shared.problems import answer_errors
 from support.databases import Databases
 from support.history import Moved, moving
-from support.legacy_history import LAYOUTS, due, facts
+from support.legacy_due import due
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import facts
 
 FACTS = facts(60, seed=41)
 SET_ASIDE = sorted(due(LAYOUTS["default"], FACTS).set_aside)
@@ -82,12 +84,12 @@ async def test_an_overtaken_change_never_comes_back(moved: Moved, newer: str | N
         await moved.rows("bookings-gateway", "UPDATE import_item SET imported_at = clock_timestamp()")
     for _ in range(pages):
         await moved.capture.capture_page(moved.gateway, "/bookings-gateway")
-    assert await Desk(moved.history).retry([entry], by="Olga") == Retried(again=0, superseded=1)
+    assert await ErrorDesk(moved.history).retry([entry], by="Olga") == Retried(again=0, superseded=1)
     told = await versions(moved, TOLD)
     await moved.settle()
 
     assert await versions(moved, TOLD) == told
-    assert await Desk(moved.history).find(states=["set_aside"], code="change_unreadable") == []
+    assert await ErrorDesk(moved.history).find(states=["set_aside"], code="change_unreadable") == []
 
 
 async def test_two_changes_tried_again_one_by_one_are_told_in_their_order(moved: Moved) -> None:
@@ -96,7 +98,7 @@ async def test_two_changes_tried_again_one_by_one_are_told_in_their_order(moved:
     before = await versions(moved, TOLD)
 
     for entry in entries:
-        assert await Desk(moved.history).retry([entry], by="Olga") == Retried(again=1, superseded=0)
+        assert await ErrorDesk(moved.history).retry([entry], by="Olga") == Retried(again=1, superseded=0)
     await moved.settle()
     assert await versions(moved, TOLD) == before + 2
 
@@ -104,7 +106,7 @@ async def test_two_changes_tried_again_one_by_one_are_told_in_their_order(moved:
 @pytest.mark.parametrize("run", ["paused", "failed"])
 async def test_the_desk_gives_the_run_back_as_it_was(moved: Moved, run: str) -> None:
     await moved.rows("bookings-gateway", "UPDATE import_run SET state = :run", run=run)
-    desk = Desk(moved.history)
+    desk = ErrorDesk(moved.history)
 
     assert (await desk.retry([FUTURE], by="Olga")).again == 1
     assert await run_state(moved) == run
@@ -115,13 +117,13 @@ async def test_the_desk_gives_the_run_back_as_it_was(moved: Moved, run: str) -> 
 async def test_a_booking_that_was_told_is_not_told_again_by_a_retry(moved: Moved) -> None:
     before = await versions(moved, TOLD)
 
-    assert await Desk(moved.history).retry([TOLD, "nobody"], by="Olga") == Retried(again=0, superseded=0)
+    assert await ErrorDesk(moved.history).retry([TOLD, "nobody"], by="Olga") == Retried(again=0, superseded=0)
     assert await versions(moved, TOLD) == before
 
 
 async def test_nothing_is_decided_while_an_import_runs(moved: Moved) -> None:
     await moved.begin()
-    desk = Desk(moved.history)
+    desk = ErrorDesk(moved.history)
 
     with pytest.raises(ImportHeld):
         await desk.retry([FUTURE], by="Olga")
@@ -133,7 +135,7 @@ async def test_nothing_is_decided_while_an_import_runs(moved: Moved) -> None:
 
 async def test_a_corrected_row_is_told_and_the_legacy_row_stays(moved: Moved) -> None:
     before = await moved.checksum()
-    desk = Desk(moved.history)
+    desk = ErrorDesk(moved.history)
 
     await desk.correct(FUTURE, {"createdAt": "2024-05-01T10:00:00+00:00"}, by="Olga", reason="typing error")
     await moved.settle()
@@ -171,7 +173,7 @@ async def test_a_change_no_event_could_be_made_of_stands_at_the_desk_and_is_trie
     broken = "INSERT INTO booking_change (op, booking_id, row, changed_at) VALUES ('U', 'b', '{\"no\": \"id\"}', now())"
     await moved.rows("bookings-gateway", broken.replace(":", "\\:"))
     await moved.settle()
-    desk = Desk(moved.history)
+    desk = ErrorDesk(moved.history)
 
     (entry,) = await desk.find(states=["set_aside"], code="change_unreadable")
     assert await desk.retry([entry["id"]], by="Olga") == Retried(again=1, superseded=0)

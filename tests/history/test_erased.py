@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bookings_gateway.erase import Erase
-from bookings_gateway.history.desk import Desk
+from bookings_gateway.history.desk import ErrorDesk
 from bookings_gateway.layouts import PRESETS
 from bookings_gateway.legacy_table import LegacyTableCache
 from shared.signal import Signal
@@ -71,7 +71,7 @@ async def test_a_row_set_aside_is_emptied_with_what_the_desk_was_told(databases:
     async with moving(databases, "default", [told, untold]) as moved:
         await moved.import_all()
         await moved.settle()
-        desk, id_ = Desk(moved.history), str(untold.id)
+        desk, id_ = ErrorDesk(moved.history), str(untold.id)
         contact = {"firstName": SECRET, "email": EMAIL, "company": LONG}
         await desk.correct(id_, {"contactDetails": contact}, by="Olga", reason=f"{SECRET} rang")
         if waived:

@@ -9,7 +9,9 @@ from bookings_gateway.layouts import PRESETS
 from support.came_to import assert_came_to
 from support.databases import Databases
 from support.history import moving
-from support.legacy_history import LAYOUTS, PLANTED, due, facts
+from support.legacy_due import due
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import PLANTED, facts
 
 
 @pytest.mark.parametrize("layout", PRESETS)
@@ -33,7 +35,7 @@ async def test_a_table_with_every_trap_comes_to_what_plain_python_computes(datab
         for (class_, _, month), sums in predicted.counts.money.items():
             money[class_, month] += int(sums.amount * 100)
         assert money == Counter(wanted.money)
-        await assert_came_to(moved, wanted)
+        await assert_came_to(moved.rows, wanted)
         assert await moved.checksum() == before
         assert isinstance(await moved.history.counts(), Counts)
 

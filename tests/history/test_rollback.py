@@ -7,7 +7,9 @@ from bookings_gateway.history.rollback import Rollback
 from support.came_to import assert_came_to
 from support.databases import Databases
 from support.history import Moved, moving
-from support.legacy_history import LAYOUTS, due, facts
+from support.legacy_due import due
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import facts
 from support.legacy_table import execute
 
 STANDING = """
@@ -57,7 +59,7 @@ async def test_after_a_rollback_the_table_is_as_before_and_a_second_import_succe
 
         assert await moved.import_all() == len(bookings)
         await moved.settle()
-        await assert_came_to(moved, due(LAYOUTS["default"], bookings))
+        await assert_came_to(moved.rows, due(LAYOUTS["default"], bookings))
 
 
 async def test_a_link_that_arrives_after_its_booking_was_taken_back_is_let_go(databases: Databases) -> None:
@@ -124,10 +126,10 @@ async def test_an_import_over_a_half_done_rollback_is_refused_and_comes_right_af
             await moved.import_all()
 
         await moved.take_back()
-        assert (await moved.history.status()).left == len(bookings)
+        assert (await moved.history.status()).counted.left == len(bookings)
         assert await moved.import_all() == len(bookings)
         await moved.settle()
-        await assert_came_to(moved, due(LAYOUTS["default"], bookings))
+        await assert_came_to(moved.rows, due(LAYOUTS["default"], bookings))
 
 
 async def test_a_booking_set_aside_and_told_live_keeps_its_link_in_a_rollback(databases: Databases) -> None:

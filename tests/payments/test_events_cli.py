@@ -5,6 +5,7 @@ import getpass
 from dataclasses import dataclass
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from payments.cli import app
@@ -80,6 +81,42 @@ async def test_ignored_event_can_be_taken_up_again(operator: Operator, payments:
     await payments.process()
     (event,) = await payments.rows("SELECT state, attempts FROM stripe_event WHERE id = :id", id=BROKEN["id"])
     assert event == {"state": "failed", "attempts": 1}
+
+
+ALSO_BROKEN = stripe.event("charge.succeeded", stripe.charge("ch_2", currency="pounds"))
+
+
+async def due(payments: Payments) -> list[str]:
+    rows = await payments.rows("SELECT id FROM stripe_event WHERE next_attempt_at <= now() ORDER BY id")
+    return [row["id"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ([], [BROKEN, ALSO_BROKEN]),
+        (["--type", "charge.succeeded"], [ALSO_BROKEN]),
+        (["--state", "quarantined"], [FOREIGN]),
+        (["--state", "quarantined", "--type", "payment_intent.succeeded"], []),
+    ],
+)
+async def test_all_of_a_state_and_type_are_retried_at_once(
+    operator: Operator, payments: Payments, filters: list[str], expected: list[stripe.Json]
+) -> None:
+    await payments.take(ALSO_BROKEN)
+    async with payments.engine.begin() as connection:
+        await connection.execute(text("UPDATE stripe_event SET next_attempt_at = NULL"))
+
+    assert f"{len(expected)} due again" in await operator.types("retry", "--all", *filters)
+    ids = sorted(event["id"] for event in expected)
+    assert await due(payments) == ids
+    decided = await payments.rows("SELECT event_id, action, decided_by FROM stripe_event_decision ORDER BY event_id")
+    assert decided == [{"event_id": id_, "action": "retry", "decided_by": getpass.getuser()} for id_ in ids]
+
+
+async def test_retrying_wants_one_event_or_all(operator: Operator) -> None:
+    for words in ([], [BROKEN["id"], "--all"], [BROKEN["id"], "--state", "failed"], ["--all", "--state", "processed"]):
+        await operator.types("retry", *words, code=2)
 
 
 async def test_event_that_took_effect_is_neither_retried_nor_ignored(operator: Operator, payments: Payments) -> None:

@@ -45,6 +45,17 @@ async def test_evidence_becomes_one_payment_with_the_documents_reference(payment
     assert news["data"]["booking_id"] == "b1"
 
 
+async def test_what_a_payment_from_history_rests_on_is_shown(payments: Payments, internal: httpx.AsyncClient) -> None:
+    await payments.learn(imported())
+    await payments.take(stripe.event("payment_intent.succeeded", stripe.payment_intent("pi_2")))
+
+    shown = {each["stripe_payment_intent_id"]: each for each in (await internal.get("/payments")).json()["data"]}
+    proved, other = shown["pi_1"], shown["pi_2"]
+    assert (proved["reference"], proved["evidence"]) == ("MIGRATED-REF", EVIDENCE["evidence"])
+    assert proved["inferred_fields"] == ["method"]
+    assert (other["reference"], other["evidence"], other["inferred_fields"]) == (None, None, [])
+
+
 async def in_order(payments: Payments, order: tuple[int, ...], told: stripe.Json) -> None:
     """Let the import and Stripe speak, one before the other."""
     for who in order:

@@ -1,9 +1,12 @@
 """Whether an import came to what plain Python computed of the facts, at each service's own tables."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
+from typing import Any
 
-from support.history import Moved
-from support.legacy_history import Due
+from support.legacy_due import Due
+
+Query = Callable[[str, str], Awaitable[Sequence[Any]]]
 
 PAYMENTS = """
     SELECT booking_id, provenance ->> 'evidence' AS evidence, received, refunded, status FROM payment
@@ -18,10 +21,11 @@ TOTALS = """
 """
 
 
-async def assert_came_to(moved: Moved, wanted: Due) -> None:
-    payments = {row["booking_id"]: row for row in await moved.rows("payments", PAYMENTS)}
-    links = {row["booking_id"]: row["user_id"] for row in await moved.rows("users", LINKS)}
-    totals = {row["user_id"]: row for row in await moved.rows("stats", TOTALS)}
+async def assert_came_to(query: Query, wanted: Due) -> None:
+    """``query`` runs a statement in a service's database."""
+    payments = {row["booking_id"]: row for row in await query("payments", PAYMENTS)}
+    links = {row["booking_id"]: row["user_id"] for row in await query("users", LINKS)}
+    totals = {row["user_id"]: row for row in await query("stats", TOTALS)}
 
     assert {
         id_: (row["evidence"], row["received"], row["refunded"]) for id_, row in payments.items()

@@ -20,7 +20,10 @@ URLS = {part: f"http://{part}" for part in Part}
 
 @dataclass
 class FakeServices:
-    """What the services were asked, and what they have. A part in ``away`` refuses connections."""
+    """What the services were asked, and what they have. A part in ``away`` refuses connections.
+
+    When told to, all of them decline everything, or are not heard of in time.
+    """
 
     away: set[Part] = field(default_factory=set)
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
@@ -28,6 +31,8 @@ class FakeServices:
     notes: list[dict[str, Any]] = field(default_factory=list)
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
     sequence: int = 1
+    declines: bool = False
+    times_out: bool = False
 
     def remote(self) -> Remote:
         """Return clients of these services."""
@@ -49,6 +54,10 @@ class FakeServices:
             path = request.url.path.removeprefix("/internal")
             self.asked.append((request.method, path, body))
             self.headers.append(dict(request.headers))
+            if self.times_out:
+                raise httpx.ReadTimeout("no answer")
+            if self.declines:
+                return problem(409, "Not now.")
             if path in self.answers:
                 status, told = self.answers[path]
                 return problem(status, told) if isinstance(told, str) else Response(str(told), status)

@@ -40,9 +40,9 @@ class Gateway:
 async def gateway(url: str, **others: object) -> AsyncIterator[Gateway]:
     """Compose the application; its workers do not run."""
     chosen = settings(url, **others)
-    service, rollout, desk = compose(chosen)
+    service, rollout, door = compose(chosen)
     try:
-        yield Gateway(application(chosen, service, rollout, desk), service.engine)
+        yield Gateway(application(chosen, service, rollout, door), service.engine)
     finally:
         await service.engine.dispose()
 

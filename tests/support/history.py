@@ -28,9 +28,12 @@ from bookings_gateway.write_back import WriteBack
 from shared.database import create_engine, migrate
 from shared.settings import ServiceSettings
 from shared.signal import Signal
+from stats.service.announce import announce_changes
 from support.bearer import TOKEN
 from support.databases import Databases
-from support.legacy_history import LAYOUTS, Fact, create_table, fill
+from support.legacy_filling import create_table, fill
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import Fact
 from support.legacy_table import MIGRATIONS
 from support.pump import Pump
 
@@ -68,7 +71,7 @@ class Moved:
         """Capture, carry and write back until nothing moves."""
         while True:
             captured = await self.capture.capture_page(self.gateway, "/bookings-gateway")
-            moved = await self.pump.run()
+            moved = await self.pump.run() + await announce_changes(self.engines["stats"], "/stats")
             written = await self.write_back.write_due(self.gateway)
             if not captured + moved + written:
                 return

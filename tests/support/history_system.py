@@ -8,13 +8,15 @@ from pathlib import Path
 
 import asyncpg
 
-from support.legacy_history import LAYOUTS, Fact, insert
+from support.legacy_filling import insert
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import Fact
 from support.system import System
 
 _MESSY = """
     ALTER TABLE bookings ALTER "bookingReference" DROP NOT NULL, ALTER status DROP NOT NULL,
         ALTER "createdAt" DROP NOT NULL, ALTER "finalAmount" DROP NOT NULL, ALTER "updatedAt" DROP NOT NULL;
-    DROP INDEX "bookings_bookingReference_key"
+    DROP INDEX IF EXISTS "bookings_bookingReference_key"
 """
 _WAITING = """
     SELECT EXISTS (SELECT FROM gateway.import_ledger WHERE 'waiting' IN (link_outcome, payment_outcome)) AS waiting

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from payments.api_payments import Desk, router
+from payments.api_payments import Door, router
 from payments.service.record_manual_payment import CashDesk
 from payments.service.request_refund import RefundDesk
 from payments.settings import Settings
@@ -28,7 +28,7 @@ def operating_settings(**others: object) -> Settings:
 def internal_app(payments: Payments, refunds: RefundDesk | None, **settings: object) -> FastAPI:
     """Return the internal API alone."""
     app = FastAPI()
-    desk = Desk(
+    door = Door(
         engine=payments.engine,
         source="/payments",
         settings=operating_settings(**settings),
@@ -36,6 +36,6 @@ def internal_app(payments: Payments, refunds: RefundDesk | None, **settings: obj
         refunds=refunds,
         committed=payments.stored.set,
     )
-    app.include_router(router(desk))
+    app.include_router(router(door))
     answer_errors(app)
     return app

@@ -15,7 +15,7 @@ from shared.events import Event
 from shared.problems import answer_errors
 from support.apply import apply
 from support.bearer import BEARER, TOKEN
-from users.api import Desk, router
+from users.api import Door, router
 from users.handlers import BookingsHandler
 from users.settings import Settings
 
@@ -51,7 +51,7 @@ class People:
         values = {"database_url": "postgresql://unused", "amqp_url": "amqp://unused", "internal_token": TOKEN}
         settings = Settings.model_validate(values)
         app = FastAPI()
-        app.include_router(router(Desk(engine=self.engine, source="/users", settings=settings, committed=_nothing)))
+        app.include_router(router(Door(engine=self.engine, source="/users", settings=settings, committed=_nothing)))
         answer_errors(app)
         return app
 

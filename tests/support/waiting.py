@@ -8,7 +8,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def eventually(condition: Callable[[], Awaitable[T]], *, seconds: float = 15, what: str = "") -> T:
+async def eventually(
+    condition: Callable[[], Awaitable[T]], *, seconds: float = 15, every: float = 0.02, what: str = ""
+) -> T:
     """Return the first truthy answer of ``condition``; fail with the last answer after ``seconds``."""
     deadline = monotonic() + seconds
     while True:
@@ -17,4 +19,4 @@ async def eventually(condition: Callable[[], Awaitable[T]], *, seconds: float = 
             return answer
         if monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what or condition}; last answer {answer!r}")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(every)

@@ -130,6 +130,23 @@ async def test_merging_again_changes_nothing_and_each_change_is_told_with_a_sequ
     assert bobs == [1, 2]
 
 
+async def test_a_merge_repeated_after_its_target_was_merged_on_changes_nothing(people: People) -> None:
+    ids = await registered(people)
+    await people.merge(ids["bob"], ids["ann"])
+    first = await people.merge(ids["cleo"], ids["bob"])  # kept as: into Ann
+    await people.learn(booking("b8", email="dan@example.com"))
+    dan = await people.id_of("dan@example.com")
+    await people.merge(ids["ann"], dan)
+    decided = await people.rows("SELECT * FROM audit")
+
+    again = await people.merge(ids["cleo"], ids["bob"])
+    assert (again["merged_into"], again["canonical_id"]) == (first["merged_into"], str(dan))
+    assert (await people.merge(ids["bob"], ids["ann"]))["canonical_id"] == str(dan)
+    assert await people.rows("SELECT * FROM audit") == decided
+    assert len(await people.published("user.merged")) == 3
+    await people.merge(ids["bob"], dan, 409)  # that is another merge: unmerging Ann would not undo it
+
+
 async def test_two_merges_at_once_that_would_make_a_circle_make_none(people: People) -> None:
     ids = await registered(people)
     ring = [("ann", "bob"), ("bob", "cleo"), ("cleo", "ann")]

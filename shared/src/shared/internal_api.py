@@ -11,15 +11,15 @@ from shared.problems import documented
 from shared.refusals import NoInternalToken, Unauthorized
 from shared.settings import ServiceSettings
 
-PREFIX = "/internal"
+INTERNAL = "/internal"
 
 _bearer = HTTPBearer(auto_error=False, description="INTERNAL_TOKEN, which the services share")
 
 
 def internal_router(settings: ServiceSettings, *, tag: str) -> APIRouter:
-    """Return a router under :data:`PREFIX` that lets nobody in who does not bear the shared token."""
+    """Return a router under :data:`INTERNAL` that lets nobody in who does not bear the shared token."""
     return APIRouter(
-        prefix=PREFIX, tags=[tag], dependencies=[Depends(_require_token(settings))], responses=documented()
+        prefix=INTERNAL, tags=[tag], dependencies=[Depends(_require_token(settings))], responses=documented()
     )
 
 

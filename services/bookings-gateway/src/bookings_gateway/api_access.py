@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,20 +12,19 @@ from bookings_gateway.access.browser import Browser
 from bookings_gateway.access.login import Attempted, log_in, log_out
 from bookings_gateway.access.policy import PREFIX
 from bookings_gateway.access.recent import Kind, Recent
-from bookings_gateway.access.schemas import AuditLine, AuditPage, Credentials, Moment, SessionState, Word
+from bookings_gateway.access.schemas import AuditLine, AuditPage, AuditQuery, Credentials, SessionState
 from bookings_gateway.access.secrets import csrf_token, hashed
 from bookings_gateway.access.sessions import Sessions
 from shared.problems import documented
 
 _LONGEST_BODY = 16 * 1024  # anybody may send one
-_LARGEST_ID = 2**63 - 1
 _NOT_KEPT = {"Cache-Control": "no-store"}
 
 Who = Annotated[Actor, Depends(current_actor)]
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AccessDoor:
     """What the routes call."""
 
     engine: AsyncEngine
@@ -35,7 +33,7 @@ class Door:
     recent: Recent
 
 
-def create_router(door: Door) -> APIRouter:
+def create_router(door: AccessDoor) -> APIRouter:
     """Return the routes of login, session and audit."""
     router = APIRouter(prefix=PREFIX, tags=["access"], max_body_size=_LONGEST_BODY)
     _add_session(router, door)
@@ -43,7 +41,7 @@ def create_router(door: Door) -> APIRouter:
     return router
 
 
-def _add_session(router: APIRouter, door: Door) -> None:
+def _add_session(router: APIRouter, door: AccessDoor) -> None:
     @router.post("/login", responses=documented(400, 401, 403, 413, 429))
     async def login(body: Credentials, request: Request, response: Response) -> SessionState:
         """Open a session: a cookie for the browser, and the token its writes have to carry."""
@@ -78,30 +76,16 @@ def _state(actor: Actor, session_id: str | None, response: Response) -> SessionS
     return SessionState(id=actor.id, name=actor.name, role=actor.role, csrf_token=token)
 
 
-class Filters:
-    """The query of the audit; every filter given must hold."""
-
-    def __init__(
-        self,
-        *,
-        actor: Annotated[UUID | None, Query(description="`actorId` of a line")] = None,
-        action: Annotated[Word | None, Query(examples=["booking.update"])] = None,
-        entity: Annotated[Word | None, Query(description="`kind/id`", examples=["booking/42"])] = None,
-        since: Moment | None = None,
-        until: Annotated[Moment | None, Query(description="Not included")] = None,
-        cursor: Annotated[int | None, Query(ge=1, le=_LARGEST_ID, description="`next` of the page before")] = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    ) -> None:
-        self.limit = limit
-        self.wanted = audit.Wanted(
-            below=cursor, actor_id=actor, action=action, entity=entity, since=since, until=until, limit=limit + 1
-        )
-
-
 def _add_audit(router: APIRouter, engine: AsyncEngine) -> None:
     @router.get("/audit", responses=documented())
-    async def read_audit(filters: Annotated[Filters, Depends()]) -> AuditPage:
+    async def read_audit(query: Annotated[AuditQuery, Query()]) -> AuditPage:
         """Return who did what, newest first, page by page. Later lines never shift a page."""
-        rows = await audit.find(engine, filters.wanted)
-        lines = [AuditLine.model_validate(dict(row)) for row in rows[: filters.limit]]
-        return AuditPage(data=lines, next=lines[-1].id if len(rows) > filters.limit else None)
+        wanted = audit.Wanted(
+            below=query.cursor,
+            actor_id=query.actor,
+            limit=query.limit + 1,
+            **query.model_dump(include={"action", "entity", "outcome", "since", "until"}),
+        )
+        rows = await audit.find(engine, wanted)
+        lines = [AuditLine.model_validate(dict(row)) for row in rows[: query.limit]]
+        return AuditPage(data=lines, next=lines[-1].id if len(rows) > query.limit else None)

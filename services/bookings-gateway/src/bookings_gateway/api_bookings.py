@@ -10,7 +10,8 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 
 from bookings_gateway.access.actor import Actor, current_actor
-from bookings_gateway.admin_desk import NO_NUL
+from bookings_gateway.access.policy import LEGACY
+from bookings_gateway.admin_door import NO_NUL
 from bookings_gateway.errors import LegacyError, LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.listing import Filter
 from bookings_gateway.rollout.switch import Rollout
@@ -76,9 +77,7 @@ def _sentence(error: RequestValidationError) -> str:
 
 def create_router(rollout: Rollout) -> APIRouter:
     """Return the legacy routes; ``rollout`` says who gets which answers."""
-    router = APIRouter(
-        prefix="/api/admin/bookings", tags=["bookings (legacy)"], route_class=LegacyRoute, responses=_ERRORS
-    )
+    router = APIRouter(prefix=LEGACY, tags=["bookings (legacy)"], route_class=LegacyRoute, responses=_ERRORS)
     _add_reading(router, rollout)
     _add_writing(router, rollout)
     return router

@@ -5,31 +5,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bookings_gateway.access import audit
 from bookings_gateway.access.actor import Actor, current_actor
-from bookings_gateway.admin_desk import NO_NUL
-from bookings_gateway.history.counts import Counts
-from bookings_gateway.history.desk import Desk
+from bookings_gateway.access.policy import PREFIX
+from bookings_gateway.admin_door import NO_NUL
+from bookings_gateway.history.codes import WHAT_TO_DO
+from bookings_gateway.history.desk import ErrorDesk
 from bookings_gateway.history.errors import HistoryError, NoSuchItem
+from bookings_gateway.history.figures import Latest
 from bookings_gateway.history.move import History
 from bookings_gateway.history.progress import status
 from shared.problems import documented
 from shared.refusals import Refusal
 
-# The document's three metrics, and the money.
-_METRICS = text(
-    """
-    SELECT count(*) FILTER (WHERE user_id IS NOT NULL) AS with_users, count(DISTINCT user_id) AS users FROM booking_user
-    """
-)
-_MONEY = text(
-    """
-    SELECT currency, count(*) AS payments, sum(received) AS received, sum(refunded) AS refunded
-    FROM booking_payment WHERE migrated AND status IN ('succeeded', 'pending') GROUP BY currency ORDER BY currency
-    """
-)
 _LAG = text(
     """
     SELECT coalesce(extract(epoch FROM clock_timestamp() - min(l.recorded_at)), 0) AS seconds
@@ -86,8 +75,8 @@ class Decided(BaseModel):
 
 def create_router(history: History) -> APIRouter:
     """Return the routes."""
-    router = APIRouter(prefix="/api/admin/migration", tags=["migration"], responses=documented())
-    desk = Desk(history)
+    router = APIRouter(prefix=f"{PREFIX}/migration", tags=["migration"], responses=documented())
+    desk = ErrorDesk(history)
     _add_status(router, history)
     _add_reading(router, desk)
     _add_deciding(router, desk)
@@ -95,33 +84,23 @@ def create_router(history: History) -> APIRouter:
 
 
 def _add_status(router: APIRouter, history: History) -> None:
+    latest = Latest(history)
+
     @router.get("")
     async def migration() -> dict[str, Any]:
-        """Return where the move stands: the customer's metrics, and payments, money, errors, rate, ETA, lag."""
+        """Return where the move stands: the customer's metrics, and payments, money, errors, rate, ETA, lag.
+
+        State, queues and pace are of this moment; what takes a look at every booking is ``countedSecondsAgo``.
+        """
         async with history.engine.connect() as connection:
-            now = await status(connection, await history.source(connection))
-            counts = await Counts.from_ledger(connection)
-            return {
-                **now.as_json(),
-                **await _metrics(connection),
-                "classes": dict(counts.classes),
-                "errors": dict(counts.reviews),
-            }
+            figures = await latest.get(connection)
+            now = await status(connection, await history.source(connection), figures.bookings)
+            lag = (await connection.execute(_LAG)).scalar_one_or_none()
+        ages = {"lagSeconds": round(float(lag or 0), 1), "countedSecondsAgo": round(figures.age_seconds, 1)}
+        return {**now.as_json(), **figures.told, **ages}
 
 
-async def _metrics(connection: AsyncConnection) -> dict[str, Any]:
-    metrics = (await connection.execute(_METRICS)).one()
-    lag = (await connection.execute(_LAG)).scalar_one_or_none()
-    money = (await connection.execute(_MONEY)).mappings().all()
-    return {
-        "bookingsWithUsers": metrics.with_users,
-        "totalUsers": metrics.users,
-        "money": [{name: str(value) if name != "payments" else value for name, value in row.items()} for row in money],
-        "lagSeconds": round(float(lag or 0), 1),
-    }
-
-
-def _add_reading(router: APIRouter, desk: Desk) -> None:
+def _add_reading(router: APIRouter, desk: ErrorDesk) -> None:
     @router.get("/errors")
     async def errors(
         state: Annotated[str, Query(pattern="^(set_aside|waived|review|reviewed)$")] = "set_aside",
@@ -129,9 +108,11 @@ def _add_reading(router: APIRouter, desk: Desk) -> None:
         after: Annotated[str, Query(pattern=NO_NUL)] = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> dict[str, Any]:
-        """Return entries of the error desk, and how many of each code are open."""
+        """Return entries of the error desk, how many of each code are open, and what can be done about each."""
         found = await desk.find(states=[state], code=code, after=after, limit=limit)
-        return {"codes": await desk.by_code(), "items": [dict(row) for row in found]}
+        codes = await desk.by_code()
+        what = {code: WHAT_TO_DO[code] for code in codes if code in WHAT_TO_DO}
+        return {"codes": codes, "whatToDo": what, "items": [dict(row) for row in found]}
 
     @router.get("/errors/{booking_id}", responses=documented(404))
     async def error(booking_id: Id) -> dict[str, Any]:
@@ -144,7 +125,7 @@ def _add_reading(router: APIRouter, desk: Desk) -> None:
         return {**shown, "row": row, "correction": sorted(shown["correction"] or {})}
 
 
-def _add_deciding(router: APIRouter, desk: Desk) -> None:
+def _add_deciding(router: APIRouter, desk: ErrorDesk) -> None:
     @router.post("/errors/waive", responses=documented(400))
     async def waive(body: Waiver, actor: By) -> Decided:
         """Leave entries as they are, for a reason."""
@@ -178,7 +159,7 @@ def _add_deciding(router: APIRouter, desk: Desk) -> None:
 
 
 async def _record(
-    desk: Desk, actor: Actor, action: str, after: audit.Values, *, entity: str = "history/errors"
+    desk: ErrorDesk, actor: Actor, action: str, after: audit.Values, *, entity: str = "history/errors"
 ) -> None:
     """Record what the desk has just done for somebody; commits by itself."""
     async with desk.engine.begin() as connection:

@@ -1,8 +1,7 @@
 """The HTTP door of payments: lists from the read model; refunds, manual payments and timelines from their service."""
 
 from collections.abc import AsyncIterator
-from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -12,14 +11,14 @@ from bookings_gateway import customer_records as records
 from bookings_gateway import schemas_admin as shown
 from bookings_gateway import schemas_payments as bodies
 from bookings_gateway.access.actor import Actor, current_actor
-from bookings_gateway.admin_desk import AGED, PREFIX, Desk, Key, Limit, Offset, Order, Search, csv_body, repeated
-from bookings_gateway.errors import Declined, PartAway, UnusableAmount
+from bookings_gateway.access.policy import PAYMENTS
+from bookings_gateway.admin_door import AGED, AdminDoor, Key, csv_body, repeated
+from bookings_gateway.errors import Declined, PartAway
 from bookings_gateway.remote import Call, Part
-from shared.money import to_minor
+from bookings_gateway.schemas_lists import PaymentFilters, PaymentQuery
 from shared.problems import documented
 
 Staff = Annotated[Actor, Depends(current_actor)]
-Sort = Literal["createdAt", "paidAt", "amount", "refunded", "status", "method", "currency"]
 _PAYING = documented(400, 404, 409)
 _AMOUNTS = frozenset(["amount", "received", "refunded", "disputed", "net"])
 _EXPORTED = (
@@ -28,98 +27,44 @@ _EXPORTED = (
 )
 
 
-class Filters:
-    """The query of a list of payments; every filter given must hold."""
-
-    def __init__(
-        self,
-        *,
-        search: Search = None,
-        sort: Sort = "createdAt",
-        order: Order = "desc",
-        status: shown.PaymentStatus | None = None,
-        method: shown.Word | None = None,
-        currency: shown.Currency | None = None,
-        least: Annotated[shown.MoneyGiven | None, Query(alias="minAmount", description="Needs `currency`")] = None,
-        most: Annotated[shown.MoneyGiven | None, Query(alias="maxAmount", description="Needs `currency`")] = None,
-        created_from: Annotated[shown.Moment | None, Query(alias="createdFrom")] = None,
-        created_to: Annotated[shown.Moment | None, Query(alias="createdTo", description="Not included")] = None,
-        user_id: Annotated[UUID | None, Query(alias="userId")] = None,
-        booking_id: Annotated[shown.Word | None, Query(alias="bookingId")] = None,
-        unmatched: Annotated[bool | None, Query(description="Without a booking")] = None,
-        refunded: Annotated[bool | None, Query(description="In part or in full")] = None,
-        disputed: bool | None = None,
-    ) -> None:
-        self.wanted = records.PaymentsWanted(
-            search=search or None,
-            sort=sort,
-            descending=order == "desc",
-            status=status,
-            method=method,
-            currency=currency,
-            least=_minor(least, currency),
-            most=_minor(most, currency),
-            created_from=created_from,
-            created_to=created_to,
-            user_id=user_id,
-            booking_id=booking_id,
-            unmatched=unmatched,
-            refunded=refunded,
-            disputed=disputed,
-        )
-
-
-def _minor(amount: str | None, currency: str | None) -> int | None:
-    if amount is None:
-        return None
-    if currency is None:
-        raise UnusableAmount("An amount is searched for in a `currency`; name it.")
-    try:
-        return to_minor(Decimal(amount), currency)
-    except ValueError as error:
-        raise UnusableAmount(f"{error}.") from None
-
-
-def router(desk: Desk) -> APIRouter:
+def router(door: AdminDoor) -> APIRouter:
     """Return the routes of payments; those with a fixed path come before ``{payment_id}``."""
-    routes = APIRouter(prefix=f"{PREFIX}/payments", tags=["payments"], responses=documented(403))
-    _add_lists(routes, desk)
-    _add_money(routes, desk)
-    _add_one(routes, desk)
+    routes = APIRouter(prefix=PAYMENTS, tags=["payments"], responses=documented(403))
+    _add_lists(routes, door)
+    _add_money(routes, door)
+    _add_one(routes, door)
     return routes
 
 
-def _add_lists(routes: APIRouter, desk: Desk) -> None:
+def _add_lists(routes: APIRouter, door: AdminDoor) -> None:
     @routes.get("", responses={200: AGED})
-    async def list_payments(
-        response: Response, filters: Annotated[Filters, Depends()], limit: Limit = 50, offset: Offset = 0
-    ) -> shown.PaymentPage:
+    async def list_payments(response: Response, query: Annotated[PaymentQuery, Query()]) -> shown.PaymentPage:
         """Return payments; `total` counts all that match."""
-        page = await records.find_payments(desk.engine, filters.wanted, limit=limit, offset=offset)
-        await desk.say_age(response)
+        page = await records.find_payments(door.engine, query.wanted, limit=query.limit, offset=query.offset)
+        await door.say_age(response)
         items = [shown.PaymentItem.model_validate(shown.payment_item(row)) for row in page.rows]
-        return shown.PaymentPage(data=items, total=page.total, limit=limit, offset=offset)
+        return shown.PaymentPage(data=items, total=page.total, limit=query.limit, offset=query.offset)
 
     @routes.get("/export", response_class=StreamingResponse, responses={200: {"content": {"text/csv": {}}}})
-    async def export_payments(filters: Annotated[Filters, Depends()]) -> StreamingResponse:
+    async def export_payments(filters: Annotated[PaymentFilters, Query()]) -> StreamingResponse:
         """Return all payments that match as CSV, safe to open in a spreadsheet."""
         headers = {"Content-Disposition": 'attachment; filename="payments.csv"'}
-        body = csv_body(_EXPORTED, _cells(desk, filters.wanted), amounts=_AMOUNTS)
+        body = csv_body(_EXPORTED, _cells(door, filters.wanted), amounts=_AMOUNTS)
         return StreamingResponse(body, media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _add_one(routes: APIRouter, desk: Desk) -> None:
+def _add_one(routes: APIRouter, door: AdminDoor) -> None:
     @routes.get("/{payment_id}", responses=documented(404))
     async def get_payment(payment_id: UUID, response: Response) -> bodies.PaymentDetail:
         """Return one payment with its timeline."""
-        row = await records.payment(desk.engine, payment_id)
-        timeline = await _timeline(desk, payment_id)
-        await desk.say_age(response)
+        row = await records.payment(door.engine, payment_id)
+        timeline = await _timeline(door, payment_id)
+        await door.say_age(response)
         extra = {"timeline": timeline, "unavailable": ["timeline"] if timeline is None else []}
         return bodies.PaymentDetail.model_validate({**shown.payment_item(row), **extra})
 
 
-def _add_money(routes: APIRouter, desk: Desk) -> None:
+def _add_money(routes: APIRouter, door: AdminDoor) -> None:
     @routes.post("/manual", status_code=201, responses={**_PAYING, **repeated(bodies.RecordedPayment)})
     async def record_payment(
         body: bodies.ManualPayment, actor: Staff, key: Key, response: Response
@@ -127,9 +72,10 @@ def _add_money(routes: APIRouter, desk: Desk) -> None:
         """Record a payment by cash, bank transfer or invoice."""
         order = {**body.model_dump(mode="json"), "recorded_by": actor.name}
         call = Call(Part.PAYMENTS, "POST", "/payments/manual", body=order, headers={"Idempotency-Key": key})
-        response.status_code, made = await desk.remote.outcome(call, bodies.DetailOfPayments)
         after = {"amount": body.amount, "currency": body.currency}
-        await desk.record(actor, action="payment.recorded", entity=f"payment/{made.payment.id}", after=after)
+        async with door.asking(actor, action="payment.recorded", entity="payment/new", after=after) as write:
+            response.status_code, made = await door.remote.outcome(call, bodies.DetailOfPayments)
+            write.entity = f"payment/{made.payment.id}"
         return bodies.RecordedPayment(id=made.payment.id, timeline=made.timeline)
 
     pending: dict[int | str, dict[str, Any]] = {
@@ -144,21 +90,22 @@ def _add_money(routes: APIRouter, desk: Desk) -> None:
         order: dict[str, Any] = {**body.model_dump(mode="json"), "requested_by": actor.name}
         path, headers = f"/payments/{payment_id}/refunds", {"Idempotency-Key": key}
         call = Call(Part.PAYMENTS, "POST", path, body=order, headers=headers, patient=True)
-        response.status_code, refund = await desk.remote.outcome(call, bodies.Refund)
-        after = {"amount": refund.amount, "currency": refund.currency, "state": refund.state}
-        await desk.record(actor, action="payment.refunded", entity=f"payment/{payment_id}", after=after)
+        entity, after = f"payment/{payment_id}", {"amount": body.amount}
+        async with door.asking(actor, action="payment.refunded", entity=entity, after=after) as write:
+            response.status_code, refund = await door.remote.outcome(call, bodies.Refund)
+            write.after = {"amount": refund.amount, "currency": refund.currency, "state": refund.state}
         return refund
 
 
-async def _timeline(desk: Desk, payment_id: UUID) -> list[bodies.TimelineItem] | None:
+async def _timeline(door: AdminDoor, payment_id: UUID) -> list[bodies.TimelineItem] | None:
     try:
-        found = await desk.remote.ask(Call(Part.PAYMENTS, "GET", f"/payments/{payment_id}"), bodies.DetailOfPayments)
+        found = await door.remote.ask(Call(Part.PAYMENTS, "GET", f"/payments/{payment_id}"), bodies.DetailOfPayments)
     except (PartAway, Declined):
         return None
     return found.timeline
 
 
-async def _cells(desk: Desk, wanted: records.PaymentsWanted) -> AsyncIterator[list[object]]:
-    async for row in records.every_payment(desk.engine, wanted):
+async def _cells(door: AdminDoor, wanted: records.PaymentsWanted) -> AsyncIterator[list[object]]:
+    async for row in records.every_payment(door.engine, wanted):
         item = shown.PaymentItem.model_validate(shown.payment_item(row)).model_dump(mode="json", by_alias=True)
         yield [item[name] for name in _EXPORTED]

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bookings_gateway.access.policy import PREFIX
 from bookings_gateway.rollout.flags import Flags
 from bookings_gateway.rollout.report import report
 from shared.problems import documented
@@ -12,7 +13,7 @@ from shared.problems import documented
 
 def create_router(engine: AsyncEngine, flags: Flags) -> APIRouter:
     """Return the route; the guard lets administrators alone in."""
-    router = APIRouter(prefix="/api/admin", tags=["rollout"], responses=documented())
+    router = APIRouter(prefix=PREFIX, tags=["rollout"], responses=documented())
 
     @router.get("/rollout")
     async def rollout() -> dict[str, Any]:

@@ -6,12 +6,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from bookings_gateway import schemas_admin as shown
-from bookings_gateway.admin_desk import AGED, PREFIX, Desk
+from bookings_gateway.access.policy import PREFIX
+from bookings_gateway.admin_door import AGED, AdminDoor
 from bookings_gateway.search import search
 from shared.problems import documented
 
 
-def router(desk: Desk) -> APIRouter:
+def router(door: AdminDoor) -> APIRouter:
     """Return the route of the search."""
     routes = APIRouter(prefix=f"{PREFIX}/search", tags=["search"], responses=documented(403))
 
@@ -30,8 +31,8 @@ def router(desk: Desk) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=50)] = 10,
     ) -> shown.SearchAnswer:
         """Return users, bookings and payments, best first: exact words, words begun, words mistyped."""
-        found, _ = await asyncio.gather(search(desk.engine, q, limit=limit), desk.say_age(response))
-        users = [{**shown.user_item(hit.row, desk.currency), "match": hit.match} for hit in found.users]
+        found, _ = await asyncio.gather(search(door.engine, q, limit=limit), door.say_age(response))
+        users = [{**shown.user_item(hit.row, door.currency), "match": hit.match} for hit in found.users]
         bookings = [{**shown.booking_item(hit.row), "match": hit.match} for hit in found.bookings]
         payments = [{**shown.payment_item(hit.row), "match": hit.match} for hit in found.payments]
         return shown.SearchAnswer.model_validate(

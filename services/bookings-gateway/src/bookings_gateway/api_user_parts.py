@@ -1,7 +1,7 @@
 """The HTTP door of what other services have of a user: asked there, passed on, recorded here."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
@@ -11,7 +11,7 @@ from bookings_gateway import customers
 from bookings_gateway import schemas_records as written
 from bookings_gateway import schemas_users as users
 from bookings_gateway.access.actor import Actor, current_actor
-from bookings_gateway.admin_desk import Cursor, Desk, Limit, OptionalKey, repeated
+from bookings_gateway.admin_door import AdminDoor, Cursor, Limit, OptionalKey, repeated
 from bookings_gateway.errors import PreconditionMissing
 from bookings_gateway.remote import Call, Part, idempotent
 from bookings_gateway.schemas_admin import totals
@@ -22,50 +22,45 @@ Staff = Annotated[Actor, Depends(current_actor)]
 _WRITING = documented(400, 404, 409)
 
 
-def add_fixed(routes: APIRouter, desk: Desk) -> None:
+def add_fixed(routes: APIRouter, door: AdminDoor) -> None:
     """Add what has a path of its own; it has to come before ``{user_id}``."""
 
     @routes.get("/duplicates", responses=documented())
     async def duplicates(limit: Limit = 50, cursor: Cursor = None) -> users.DuplicatePage:
         """Return pairs of users who may be one person. Nothing is merged by itself."""
         call = Call(Part.USERS, "GET", "/duplicates", {"limit": limit, "cursor": cursor})
-        page = await desk.remote.ask(call, users.DuplicatesOfUsers)
-        return users.DuplicatePage(data=page.items, next=page.next)
+        return await door.remote.ask(call, users.DuplicatePage)
 
     @routes.post("/duplicates/dismiss", status_code=204, responses=documented(400, 404))
     async def dismiss_duplicate(body: users.Dismissal, actor: Staff) -> None:
         """Keep that two users are two people: they are not suggested again. Repeating it changes nothing."""
         one, other = sorted(map(str, body.users))
         order = {"users": [one, other], "by": actor.name}
-        await desk.remote.tell(Call(Part.USERS, "POST", "/duplicates/dismiss", body=order))
-        await desk.record(actor, action="duplicate.dismissed", entity=f"user/{one}", after={"user_id": other})
+        async with door.asking(actor, action="duplicate.dismissed", entity=f"user/{one}", after={"user_id": other}):
+            await door.remote.tell(Call(Part.USERS, "POST", "/duplicates/dismiss", body=order))
 
 
-def add_records(routes: APIRouter, desk: Desk) -> None:
+def add_records(routes: APIRouter, door: AdminDoor) -> None:
     """Add notes, communications and activity."""
 
     @routes.get("/{user_id}/notes", responses=documented(404))
     async def list_notes(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> written.NotePage:
         """Return notes, newest first."""
-        page = await desk.remote.ask(_page(user_id, "notes", limit, cursor), written.NotesOfUsers)
-        return written.NotePage(data=page.items, next=page.next)
+        return await door.remote.ask(_page(user_id, "notes", limit, cursor), written.NotePage)
 
     @routes.post("/{user_id}/notes", status_code=201, responses={**_WRITING, **repeated(written.Note)})
     async def add_note(
         user_id: UUID, body: written.NewNote, actor: Staff, response: Response, key: OptionalKey = None
     ) -> written.Note:
         """Add a note."""
-        call = _write(user_id, "notes", {**body.model_dump(mode="json"), "author": actor.name}, key)
-        response.status_code, note = await desk.remote.outcome(call, written.Note)
-        after = {"kind": note.kind, "internal": note.internal}
-        await desk.record(actor, action="note.added", entity=f"user/{user_id}", after=after)
+        entry = _Entry(user_id, "notes", body, action="note.added", kept={"kind", "internal"})
+        response.status_code, note = await _add(door, actor, entry, written.Note, key=key)
         return note
 
     @routes.get("/{user_id}/communications", responses=documented(404))
     async def list_communications(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> written.CommunicationPage:
         """Return what was said and written, newest first."""
-        page = await desk.remote.ask(_page(user_id, "communications", limit, cursor), written.CommunicationsOfUsers)
-        return written.CommunicationPage(data=page.items, next=page.next)
+        return await door.remote.ask(_page(user_id, "communications", limit, cursor), written.CommunicationPage)
 
     @routes.post(
         "/{user_id}/communications", status_code=201, responses={**_WRITING, **repeated(written.Communication)}
@@ -74,23 +69,18 @@ def add_records(routes: APIRouter, desk: Desk) -> None:
         user_id: UUID, body: written.NewCommunication, actor: Staff, response: Response, key: OptionalKey = None
     ) -> written.Communication:
         """Note down what was said or written."""
-        call = _write(user_id, "communications", {**body.model_dump(mode="json"), "author": actor.name}, key)
-        response.status_code, added = await desk.remote.outcome(call, written.Communication)
-        after = {"channel": added.channel, "direction": added.direction}
-        await desk.record(actor, action="communication.added", entity=f"user/{user_id}", after=after)
+        entry = _Entry(user_id, "communications", body, action="communication.added", kept={"channel", "direction"})
+        response.status_code, added = await _add(door, actor, entry, written.Communication, key=key)
         return added
 
     @routes.get("/{user_id}/activity", responses=documented(404))
     async def list_activity(user_id: UUID, limit: Limit = 50, cursor: Cursor = None) -> written.ActivityPage:
         """Return what happened to a user, newest first."""
         query = {"limit": limit, "after": cursor}
-        page = await desk.remote.ask(
-            Call(Part.STATS, "GET", f"/users/{user_id}/activity", query), written.ActivityOfStats
-        )
-        return written.ActivityPage(data=page.items, next=page.next)
+        return await door.remote.ask(Call(Part.STATS, "GET", f"/users/{user_id}/activity", query), written.ActivityPage)
 
 
-def add_changes(routes: APIRouter, desk: Desk) -> None:
+def add_changes(routes: APIRouter, door: AdminDoor) -> None:
     """Add what changes a user: corrections, merging and its undoing, erasing."""
 
     @routes.patch("/{user_id}", responses=documented(400, 404, 409, 412, 428))
@@ -109,8 +99,8 @@ def add_changes(routes: APIRouter, desk: Desk) -> None:
         fields = body.model_dump(mode="json", exclude_unset=True)
         order = {**fields, "by": actor.name}
         call = Call(Part.USERS, "PATCH", f"/users/{user_id}", body=order, headers={"If-Match": if_match})
-        changed = await desk.remote.ask(call, users.ChangedUser)
-        await desk.record(actor, action="user.corrected", entity=f"user/{user_id}", after=fields)
+        async with door.asking(actor, action="user.corrected", entity=f"user/{user_id}", after=fields):
+            changed = await door.remote.ask(call, users.ChangedUser)
         response.headers["ETag"] = f'"{changed.sequence}"'
         return changed
 
@@ -118,55 +108,71 @@ def add_changes(routes: APIRouter, desk: Desk) -> None:
     async def preview_merge(user_id: UUID, into: Annotated[UUID, Query()]) -> users.MergePreview:
         """Return what a merge would change: fields, bookings, payments, money."""
         call = Call(Part.USERS, "GET", f"/users/{user_id}/merge-preview", {"into": str(into)})
-        preview = await desk.remote.ask(call, users.PreviewOfUsers)
-        person = await customers.one(desk.engine, user_id)
-        return users.MergePreview(**dict(preview), totals=totals(person.row, desk.currency))
+        preview = await door.remote.ask(call, users.PreviewOfUsers)
+        person = await customers.one(door.engine, user_id)
+        return users.MergePreview(**dict(preview), totals=totals(person.row, door.currency))
 
     @routes.post("/{user_id}/merge", responses=_WRITING)
     async def merge_user(user_id: UUID, body: users.MergeOrder, actor: Staff) -> users.ChangedUser:
         """Let a user count as another. Both e-mails keep resolving; nothing is deleted."""
-        call = _decision("merge", user_id, actor, body)
-        return await _decided(desk, actor, call, await desk.remote.ask(call, users.ChangedUser))
+        return await _decide(door, actor, _Decision("merge", user_id, body), users.ChangedUser)
 
     @routes.post("/{user_id}/unmerge", responses=_WRITING)
     async def unmerge_user(user_id: UUID, body: users.UnmergeOrder, actor: Staff) -> users.ChangedUser:
         """Take a merge back: everything is as if it had never been."""
-        call = _decision("unmerge", user_id, actor, body)
-        return await _decided(desk, actor, call, await desk.remote.ask(call, users.ChangedUser))
+        return await _decide(door, actor, _Decision("unmerge", user_id, body), users.ChangedUser)
 
     @routes.get("/{user_id}/erase-preview", responses=documented(404))
     async def preview_erase(user_id: UUID) -> users.ErasePreview:
         """Return whom and how much an erasure would take. Changes nothing."""
-        return await desk.remote.ask(Call(Part.USERS, "GET", f"/users/{user_id}/erase-preview"), users.ErasePreview)
+        return await door.remote.ask(Call(Part.USERS, "GET", f"/users/{user_id}/erase-preview"), users.ErasePreview)
 
     @routes.post("/{user_id}/erase", responses=_WRITING)
     async def erase_user(user_id: UUID, body: users.EraseOrder, actor: Staff) -> users.Erased:
         """Remove a person everywhere, for good. Bookings, payments and their amounts stay."""
-        call = _decision("erase", user_id, actor, body)
-        return await _decided(desk, actor, call, await desk.remote.ask(call, users.Erased))
+        return await _decide(door, actor, _Decision("erase", user_id, body), users.Erased)
 
 
-def _decision(what: str, user_id: UUID, actor: Actor, order: BaseModel) -> Call:
-    return Call(
-        Part.USERS,
-        "POST",
-        f"/users/{user_id}/{what}",
-        body={**order.model_dump(mode="json"), "by": actor.name},
-        patient=True,
-    )
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Something written about a user; of ``kept`` fields the audit has the values."""
+
+    user_id: UUID
+    path: str
+    body: BaseModel
+    action: str
+    kept: set[str]
 
 
-async def _decided(desk: Desk, actor: Actor, call: Call, outcome: Answer) -> Answer:
-    """Record a decision that was taken, and return what came of it."""
-    _, _, user_id, what = call.path.split("/")
-    merged_into = (call.body or {}).get("into")
-    await desk.record(actor, action=f"user.{what}", entity=f"user/{user_id}", after={"merged_into": merged_into})
-    return outcome
+async def _add(
+    door: AdminDoor, actor: Actor, entry: _Entry, model: type[Answer], *, key: str | None
+) -> tuple[int, Answer]:
+    """Have an entry written once under its key; return the status, which says whether it is new, and the entry."""
+    body = {**entry.body.model_dump(mode="json"), "author": actor.name}
+    call = Call(Part.USERS, "POST", f"/users/{entry.user_id}/{entry.path}", body=body, headers=idempotent(key))
+    after = entry.body.model_dump(mode="json", include=entry.kept)
+    async with door.asking(actor, action=entry.action, entity=f"user/{entry.user_id}", after=after):
+        return await door.remote.outcome(call, model)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What is to become of a user."""
+
+    what: str
+    user_id: UUID
+    order: BaseModel
+
+
+async def _decide(door: AdminDoor, actor: Actor, decision: _Decision, model: type[Answer]) -> Answer:
+    """Have a decision taken by its service, and return what came of it."""
+    order = decision.order.model_dump(mode="json")
+    path = f"/users/{decision.user_id}/{decision.what}"
+    call = Call(Part.USERS, "POST", path, body={**order, "by": actor.name}, patient=True)
+    after = {"merged_into": order.get("into")}
+    async with door.asking(actor, action=f"user.{decision.what}", entity=f"user/{decision.user_id}", after=after):
+        return await door.remote.ask(call, model)
 
 
 def _page(user_id: UUID, what: str, limit: int, cursor: str | None) -> Call:
     return Call(Part.USERS, "GET", f"/users/{user_id}/{what}", {"limit": limit, "cursor": cursor})
-
-
-def _write(user_id: UUID, what: str, body: Mapping[str, Any], key: str | None) -> Call:
-    return Call(Part.USERS, "POST", f"/users/{user_id}/{what}", body=body, headers=idempotent(key))

@@ -1,18 +1,19 @@
 """The HTTP door of users: lists and details from the read model, and everything else of whoever owns it."""
 
 from collections.abc import AsyncIterator
-from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from bookings_gateway import customer_records as records
 from bookings_gateway import customers
 from bookings_gateway import schemas_admin as shown
-from bookings_gateway.admin_desk import AGED, PREFIX, Desk, Limit, Offset, Order, Search, csv_body
+from bookings_gateway.access.policy import USERS
+from bookings_gateway.admin_door import AGED, AdminDoor, Limit, Offset, csv_body
 from bookings_gateway.api_user_parts import add_changes, add_fixed, add_records
+from bookings_gateway.schemas_lists import UserFilters, UserQuery
 from bookings_gateway.schemas_users import UserDetail
 from bookings_gateway.user_detail import detail
 from shared.problems import documented
@@ -21,84 +22,45 @@ _EXPORTED = (
     *("id", "email", "name", "firstName", "lastName", "phone", "companyName", "totalBookings", "totalSpent"),
     *("totalPaid", "totalRefunded", "firstBookingDate", "lastBookingDate", "lastActivityDate", "createdAt"),
 )
-Sort = Literal[
-    "email", "name", "firstName", "lastName", "phone", "companyName", "totalBookings", "totalSpent", "totalPaid",
-    "totalRefunded", "firstBookingDate", "lastBookingDate", "lastActivityDate", "createdAt",
-]  # fmt: skip
 
 
-class Filters:
-    """The query of a list of users; every filter given must hold."""
-
-    def __init__(
-        self,
-        *,
-        search: Search = None,
-        sort: Sort = "createdAt",
-        order: Order = "desc",
-        placeholder: bool | None = None,
-        has_bookings: Annotated[bool | None, Query(alias="hasBookings")] = None,
-        created_from: Annotated[shown.Moment | None, Query(alias="createdFrom")] = None,
-        created_to: Annotated[shown.Moment | None, Query(alias="createdTo", description="Not included")] = None,
-        active_from: Annotated[shown.Moment | None, Query(alias="lastActivityFrom")] = None,
-        active_to: Annotated[shown.Moment | None, Query(alias="lastActivityTo", description="Not included")] = None,
-        spent_from: Annotated[shown.MoneyGiven | None, Query(alias="minSpent")] = None,
-        spent_to: Annotated[shown.MoneyGiven | None, Query(alias="maxSpent", description="Included")] = None,
-    ) -> None:
-        self.wanted = customers.Wanted(
-            search=search or None,
-            sort=sort,
-            descending=order == "desc",
-            placeholder=placeholder,
-            has_bookings=has_bookings,
-            created_from=created_from,
-            created_to=created_to,
-            active_from=active_from,
-            active_to=active_to,
-            spent_from=Decimal(spent_from) if spent_from else None,
-            spent_to=Decimal(spent_to) if spent_to else None,
-        )
-
-
-def router(desk: Desk) -> APIRouter:
+def router(door: AdminDoor) -> APIRouter:
     """Return the routes of users; those with a fixed path come before ``{user_id}``."""
-    routes = APIRouter(prefix=f"{PREFIX}/users", tags=["users"], responses=documented(403))
-    _add_lists(routes, desk)
-    add_fixed(routes, desk)
-    _add_reading(routes, desk)
-    add_records(routes, desk)
-    add_changes(routes, desk)
+    routes = APIRouter(prefix=USERS, tags=["users"], responses=documented(403))
+    _add_lists(routes, door)
+    add_fixed(routes, door)
+    _add_reading(routes, door)
+    add_records(routes, door)
+    add_changes(routes, door)
     return routes
 
 
-def _add_lists(routes: APIRouter, desk: Desk) -> None:
+def _add_lists(routes: APIRouter, door: AdminDoor) -> None:
     @routes.get("", responses={200: AGED})
-    async def list_users(
-        response: Response, filters: Annotated[Filters, Depends()], limit: Limit = 50, offset: Offset = 0
-    ) -> shown.UserPage:
+    async def list_users(response: Response, query: Annotated[UserQuery, Query()]) -> shown.UserPage:
         """Return users, sorted by any column; `total` counts all that match."""
-        page = await customers.find(desk.engine, filters.wanted, limit=limit, offset=offset)
-        await desk.say_age(response)
-        items = [shown.UserItem.model_validate(shown.user_item(row, desk.currency)) for row in page.rows]
-        return shown.UserPage(data=items, total=page.total, limit=limit, offset=offset)
+        page = await customers.find(door.engine, query.wanted, limit=query.limit, offset=query.offset)
+        await door.say_age(response)
+        items = [shown.UserItem.model_validate(shown.user_item(row, door.currency)) for row in page.rows]
+        return shown.UserPage(data=items, total=page.total, limit=query.limit, offset=query.offset)
 
     @routes.get("/export", response_class=StreamingResponse, responses={200: {"content": {"text/csv": {}}}})
-    async def export_users(filters: Annotated[Filters, Depends()]) -> StreamingResponse:
+    async def export_users(filters: Annotated[UserFilters, Query()]) -> StreamingResponse:
         """Return all users that match as CSV, safe to open in a spreadsheet."""
         headers = {"Content-Disposition": 'attachment; filename="users.csv"'}
-        body = csv_body(_EXPORTED, _cells(desk, filters.wanted))
+        body = csv_body(_EXPORTED, _cells(door, filters.wanted))
         return StreamingResponse(body, media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _add_reading(routes: APIRouter, desk: Desk) -> None:
+def _add_reading(routes: APIRouter, door: AdminDoor) -> None:
     """Add what is read of one user. Bookings and payments come from the read model, with nothing else needed."""
 
     @routes.get("/{user_id}", responses=documented(404))
     async def get_user(user_id: UUID, response: Response) -> UserDetail:
         """Return one user with the newest of all parts. `ETag` is what `If-Match` of a change wants."""
-        found = await detail(desk, user_id)
+        found = await detail(door, user_id)
         response.headers["ETag"] = f'"{found.sequence}"'
-        await desk.say_age(response)
+        await door.say_age(response)
         return found.body
 
     @routes.get("/{user_id}/bookings", responses={**documented(404), 200: AGED})
@@ -106,9 +68,9 @@ def _add_reading(routes: APIRouter, desk: Desk) -> None:
         user_id: UUID, response: Response, limit: Limit = 50, offset: Offset = 0
     ) -> shown.BookingPage:
         """Return the bookings of a user and of those merged with them, newest first."""
-        await customers.one(desk.engine, user_id)
-        page = await records.bookings_of(desk.engine, user_id, limit=limit, offset=offset)
-        await desk.say_age(response)
+        await customers.one(door.engine, user_id)
+        page = await records.bookings_of(door.engine, user_id, limit=limit, offset=offset)
+        await door.say_age(response)
         items = [shown.BookingItem.model_validate(shown.booking_item(row)) for row in page.rows]
         return shown.BookingPage(data=items, total=page.total, limit=limit, offset=offset)
 
@@ -117,15 +79,15 @@ def _add_reading(routes: APIRouter, desk: Desk) -> None:
         user_id: UUID, response: Response, limit: Limit = 50, offset: Offset = 0
     ) -> shown.PaymentPage:
         """Return the payments of a user's bookings, newest first."""
-        await customers.one(desk.engine, user_id)
+        await customers.one(door.engine, user_id)
         wanted = records.PaymentsWanted(user_id=user_id)
-        page = await records.find_payments(desk.engine, wanted, limit=limit, offset=offset)
-        await desk.say_age(response)
+        page = await records.find_payments(door.engine, wanted, limit=limit, offset=offset)
+        await door.say_age(response)
         items = [shown.PaymentItem.model_validate(shown.payment_item(row)) for row in page.rows]
         return shown.PaymentPage(data=items, total=page.total, limit=limit, offset=offset)
 
 
-async def _cells(desk: Desk, wanted: customers.Wanted) -> AsyncIterator[list[object]]:
-    async for row in customers.every(desk.engine, wanted):
-        item = shown.UserItem.model_validate(shown.user_item(row, desk.currency)).model_dump(mode="json", by_alias=True)
+async def _cells(door: AdminDoor, wanted: customers.Wanted) -> AsyncIterator[list[object]]:
+    async for row in customers.every(door.engine, wanted):
+        item = shown.UserItem.model_validate(shown.user_item(row, door.currency)).model_dump(mode="json", by_alias=True)
         yield [item[name] for name in _EXPORTED]

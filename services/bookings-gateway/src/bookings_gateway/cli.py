@@ -6,7 +6,6 @@ from pathlib import Path
 import typer
 
 from bookings_gateway.cli_history import history_app
-from bookings_gateway.cli_history_steps import add_steps
 from bookings_gateway.cli_shadow import shadow_app
 from bookings_gateway.cli_staff import staff_app, tokens_app
 from bookings_gateway.errors import LegacyTableBusy, LegacyTableMissing, LegacyTableUnfit
@@ -46,8 +45,7 @@ PROGRAM = Program(
 )
 
 app = base_app(PROGRAM)
-app.add_typer(history := history_app(PROGRAM), name="history")
-add_steps(history, PROGRAM)
+app.add_typer(history_app(PROGRAM), name="history")
 app.add_typer(staff_app(PROGRAM), name="staff")
 app.add_typer(tokens_app(PROGRAM), name="tokens")
 app.add_typer(shadow_app, name="shadow")

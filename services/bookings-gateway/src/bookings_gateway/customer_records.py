@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.errors import NoSuchPayment
 from bookings_gateway.search_text import Query
+from bookings_gateway.statements import PAYMENT_STATUS, PAYMENTS_OF_EACH
 
 # The bookings of everybody who counts as one user: the canonical one, and all merged into it.
 _THEIR_BOOKINGS = """
@@ -20,17 +21,15 @@ _THEIR_BOOKINGS = """
            OR canonical_id = (SELECT coalesce(canonical_id, user_id) FROM customer WHERE user_id = :user_id))
 """
 
-_BOOKING = """
+_BOOKING = f"""
     b.booking_id, b.booking_reference, b.status, b.first_name, b.last_name, b.email, b.phone, b.company,
     b.final_amount, b.currency, b.payment_date, b.payment_method, b.payment_reference, b.created_at, b.updated_at,
     coalesce(k.canonical_id, l.user_id) AS user_id,
-    (SELECT CASE WHEN bool_or(p.open_disputes > 0 OR p.disputed > 0) THEN 'disputed'
-                 WHEN coalesce(sum(p.received), 0) = 0 THEN 'unpaid' WHEN sum(p.refunded) = 0 THEN 'paid'
-                 WHEN sum(p.refunded) < sum(p.received) THEN 'partially_refunded' ELSE 'refunded' END
-     FROM booking_payment p WHERE p.booking_id = b.booking_id AND p.status = 'succeeded') AS payment_status
+    {PAYMENT_STATUS} AS payment_status
 """
-_BOOKING_FROM = """
+_BOOKING_FROM = f"""
     booking_summary b LEFT JOIN booking_user l USING (booking_id) LEFT JOIN customer k ON k.user_id = l.user_id
+    LEFT JOIN {PAYMENTS_OF_EACH.format(id="booking_id")}
 """
 _BOOKINGS = """
     WITH theirs AS MATERIALIZED ({theirs}), page AS (
@@ -49,6 +48,7 @@ _BOOKINGS_BY_ID = """
 PAYMENT = """
     p.payment_id, p.status, p.currency, p.amount, p.received, p.refunded, p.disputed, p.net, p.open_disputes, p.method,
     p.card_brand, p.card_last4, p.booking_id, p.migrated, p.stripe_payment_intent_id, p.stripe_charge_id, p.reference,
+    p.inferred_fields, p.flag,
     CASE WHEN p.status = 'succeeded' THEN p.paid_at END AS paid_at, p.created_at, b.booking_reference,
     coalesce(k.canonical_id, l.user_id) AS user_id, k.first_name, k.last_name
 """
@@ -79,6 +79,7 @@ _PAYMENT_FILTERS = {
     "unmatched": "(booking_id IS NULL) = :unmatched",
     "refunded": "(refunded > 0) = :refunded",
     "disputed": "(disputed > 0 OR open_disputes > 0) = :disputed",
+    "flag": "flag = :flag",
 }
 # By an id of its own, or through the words of its booking. The end of a range instead of LIKE: any plan uses the index.
 PAYMENT_BY_CODE = """
@@ -128,6 +129,7 @@ class PaymentsWanted:
     unmatched: bool | None = None
     refunded: bool | None = None
     disputed: bool | None = None
+    flag: str | None = None
     sort: str = "createdAt"
     descending: bool = True
 
@@ -144,6 +146,7 @@ async def bookings_of(engine: AsyncEngine, user_id: UUID, *, limit: int, offset:
     """Return the bookings of a user and of all merged with them, newest first."""
     bound = {"user_id": user_id, "limit": limit, "offset": offset}
     async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
         rows = (await connection.execute(BOOKINGS_OF_USER, bound)).mappings().all()
         if rows:
             return Records(rows, rows[0]["total"])

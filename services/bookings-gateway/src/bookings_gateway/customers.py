@@ -10,12 +10,14 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bookings_gateway import customer_pages
+from bookings_gateway.customer_pages import BY_INDEX, COLUMNS, Matching, Order
 from bookings_gateway.errors import NoSuchUser
 from bookings_gateway.search_text import Query
 
-# Field of the answer → what it is sorted by. Where there is nothing, it counts as the smallest.
+# Field of the answer → what it is sorted by, which is never null: nothing counts as the smallest.
 SORTS: Mapping[str, str] = {
-    "email": "email",
+    "email": "email_key",
     "name": "name_key",
     "firstName": "first_key",
     "lastName": "last_key",
@@ -25,46 +27,28 @@ SORTS: Mapping[str, str] = {
     "totalSpent": "total_spent",
     "totalPaid": "total_paid",
     "totalRefunded": "total_refunded",
-    "firstBookingDate": "first_booking_date",
-    "lastBookingDate": "last_booking_date",
-    "lastActivityDate": "last_activity_date",
+    "firstBookingDate": "first_booking_key",
+    "lastBookingDate": "last_booking_key",
+    "lastActivityDate": "last_activity_key",
     "createdAt": "created_at",
 }
-_ASCENDING, _DESCENDING = ("ASC NULLS FIRST", "ASC"), ("DESC NULLS LAST", "DESC")
-
 _FILTERS = {
     "placeholder": "placeholder = :placeholder",
     "has_bookings": "(total_bookings > 0) = :has_bookings",
     "created_from": "created_at >= :created_from",
     "created_to": "created_at < :created_to",
-    "active_from": "last_activity_date >= :active_from",
-    "active_to": "last_activity_date < :active_to",
+    "active_from": "last_activity_key >= :active_from",
+    "active_to": "last_activity_key < :active_to AND last_activity_key > '-infinity'",
     "spent_from": "total_spent >= :spent_from",
     "spent_to": "total_spent <= :spent_to",
 }
 _COUNTED = frozenset(["placeholder", "has_bookings"])
 # Whom a word names may have been merged: then the user they count as is meant.
 _NAMED = """
-    (search @@ CAST(:words AS tsquery) OR user_id IN (
-        SELECT canonical_id FROM customer WHERE canonical_id IS NOT NULL AND search @@ CAST(:words AS tsquery)))
+    user_id IN (SELECT coalesce(canonical_id, user_id) FROM customer WHERE search @@ CAST(:words AS tsquery))
 """
 
-_COLUMNS = """
-    c.user_id, c.user_sequence, c.email, c.first_name, c.last_name, c.phone, c.company_name, c.placeholder,
-    c.created_at, c.total_bookings, c.total_spent, c.total_paid, c.total_refunded, c.currencies, c.first_booking_date,
-    c.last_booking_date, c.last_activity_date, c.canonical_id, c.erased_at
-"""
-# The ids of a page are found in the index alone, then the rows of the page are read. What is passed over is the index's
-# own columns in their order: nothing has to be made of them.
-_PAGE = """
-    WITH page AS MATERIALIZED (
-        SELECT {key} AS key, user_id FROM customer WHERE {conditions}
-        ORDER BY {key} {by_key}, user_id {by_id} LIMIT :limit OFFSET :offset
-    )
-    SELECT {columns} FROM page p JOIN customer c USING (user_id)
-    ORDER BY p.key {shown_by_key}, p.user_id {shown_by_id}
-"""
-_ALL = "SELECT {columns} FROM customer c WHERE {conditions} ORDER BY {key} {by_key}, user_id {by_id}"
+_ALL = "SELECT {columns} FROM customer c WHERE {conditions} ORDER BY {key} {direction}, user_id {direction}"
 _ONE = """
     SELECT {columns} FROM customer c WHERE user_id = :user_id AND (user_sequence > 0 OR erased_at IS NOT NULL)
 """
@@ -72,13 +56,6 @@ _MERGED_FROM = text("SELECT user_id FROM customer WHERE canonical_id = :user_id 
 _COUNT = "SELECT count(*) FROM customer WHERE {conditions}"
 _SUM = "SELECT coalesce(sum(users), 0) FROM customer_count WHERE {conditions}"
 _SUMMED = {"placeholder": "placeholder = :placeholder", "has_bookings": "has_bookings = :has_bookings"}
-
-# Statistics can be old when a table has just been filled; these plans are right at any size. An index has every order
-# asked for, and sorting a million rows for a page of fifty never pays.
-_BY_INDEX = text(
-    "SELECT set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true), "
-    "set_config('plan_cache_mode', 'force_custom_plan', true)"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,19 +101,19 @@ async def find(engine: AsyncEngine, wanted: Wanted, *, limit: int, offset: int) 
     conditions, bound = _conditions(wanted)
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ")
-        await connection.execute(_BY_INDEX)
+        await connection.execute(BY_INDEX, {"sort": "on" if wanted.search else "off"})
         total = await _total(connection, wanted, conditions, bound)
-        rows = await _page(connection, wanted, (conditions, bound), (limit, offset, total))
+        order = Order(SORTS[wanted.sort], descending=wanted.descending)
+        matching = Matching(conditions, bound, total, everybody=not (bound or wanted.search))
+        rows = await customer_pages.read(connection, order, matching, limit=limit, offset=offset)
     return Page(rows, total)
 
 
 async def every(engine: AsyncEngine, wanted: Wanted) -> AsyncIterator[RowMapping]:
     """Go through all users that match, in their order, without holding them all."""
     conditions, bound = _conditions(wanted)
-    by_key, by_id = _DESCENDING if wanted.descending else _ASCENDING
-    query = text(
-        _ALL.format(columns=_COLUMNS, conditions=conditions, key=SORTS[wanted.sort], by_key=by_key, by_id=by_id)
-    )
+    direction = "DESC" if wanted.descending else "ASC"
+    query = text(_ALL.format(columns=COLUMNS, conditions=conditions, key=SORTS[wanted.sort], direction=direction))
     async with engine.connect() as connection:
         rows = await connection.stream(query.execution_options(yield_per=500), bound)
         async for row in rows.mappings():
@@ -146,8 +123,9 @@ async def every(engine: AsyncEngine, wanted: Wanted) -> AsyncIterator[RowMapping
 async def one(engine: AsyncEngine, user_id: UUID) -> Person:
     """Return one user, be it merged or erased; raises :class:`NoSuchUser`."""
     async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
         row = (
-            (await connection.execute(text(_ONE.format(columns=_COLUMNS)), {"user_id": user_id}))
+            (await connection.execute(text(_ONE.format(columns=COLUMNS)), {"user_id": user_id}))
             .mappings()
             .one_or_none()
         )
@@ -173,20 +151,3 @@ async def _total(connection: AsyncConnection, wanted: Wanted, conditions: str, b
     else:
         query = text(_SUM.format(conditions=" AND ".join(_SUMMED[name] for name in bound) or "true"))
     return int((await connection.execute(query, bound)).scalar_one())
-
-
-async def _page(
-    connection: AsyncConnection, wanted: Wanted, matching: tuple[str, Mapping[str, Any]], window: tuple[int, int, int]
-) -> Sequence[RowMapping]:
-    """Read a page from the end it is nearer to: half of all rows is the most that is ever passed over."""
-    limit, offset, total = window
-    count = min(limit, max(total - offset, 0))
-    if count == 0:
-        return []
-    from_the_end = offset > total // 2
-    shown = _DESCENDING if wanted.descending else _ASCENDING
-    read = (_ASCENDING if wanted.descending else _DESCENDING) if from_the_end else shown
-    names = dict(zip(("by_key", "by_id", "shown_by_key", "shown_by_id"), (*read, *shown), strict=True))
-    query = text(_PAGE.format(columns=_COLUMNS, conditions=matching[0], key=SORTS[wanted.sort], **names))
-    start = total - offset - count if from_the_end else offset
-    return (await connection.execute(query, {**matching[1], "limit": count, "offset": start})).mappings().all()

@@ -14,13 +14,16 @@ import structlog
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bookings_gateway.anchors import count_again
 from bookings_gateway.capture import LOCK
 from bookings_gateway.counts import put_counts_together
+from bookings_gateway.customers import SORTS
 from bookings_gateway.domain import PERSONAL_COLUMNS
 from bookings_gateway.forget import forget_before, forget_history
 from bookings_gateway.held_rows import hold
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, quoted
 from shared.database import describe, is_transient
+from shared.forgotten_letters import forgetting_letters, naming
 from shared.service import Service
 from shared.signal import AdaptivePoll, Signal
 
@@ -63,20 +66,14 @@ _ALONE = text(
 _EMPTY = "UPDATE {table} b SET {emptied} WHERE b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[]))"
 _NOT_NULL = text("SELECT attname FROM pg_attribute WHERE attrelid = :oid AND attnum > 0 AND attnotnull")
 
-# A batch that the broker set aside has no subject of its own: its events have.
-_DEAD_LETTERS = text(
-    """
-    UPDATE dead_letter d SET body = '', reason = 'the person was erased', x_death = NULL,
-        state = 'discarded', decided_at = now(), decided_by = 'erase'
-    WHERE d.body <> '' AND (
-        EXISTS (SELECT FROM customer c WHERE c.erased_at IS NOT NULL AND CAST(c.user_id AS text) = d.subject)
-        OR EXISTS (SELECT FROM booking_user b WHERE b.forgotten AND b.booking_id = d.subject)
-        OR d.subject IS NULL AND EXISTS (
-            SELECT FROM regexp_matches(encode(d.body, 'escape'), '"subject" *\\: *"([^"]+)"', 'g') AS event (subject)
-            WHERE EXISTS (SELECT FROM customer c
-                          WHERE c.erased_at IS NOT NULL AND CAST(c.user_id AS text) = event.subject[1])
-               OR EXISTS (SELECT FROM booking_user b WHERE b.forgotten AND b.booking_id = event.subject[1])))
-    """
+_DEAD_LETTERS = forgetting_letters(
+    naming(
+        """
+        SELECT FROM customer c WHERE c.erased_at IS NOT NULL AND CAST(c.user_id AS text) = named.id
+        UNION ALL
+        SELECT FROM booking_user b WHERE b.forgotten AND b.booking_id = named.id
+        """
+    )
 )
 # A word that nobody else has goes.
 _WORDS = text(
@@ -126,6 +123,7 @@ class Erase:
         async with engine.begin() as connection:
             await connection.execute(_DEAD_LETTERS)
             await connection.execute(_WORDS)
+        await count_again(engine, SORTS.values())
         if settled:
             self.changed.set()
         return settled

@@ -1,5 +1,6 @@
 """Named failures."""
 
+from types import MappingProxyType
 from typing import Any
 
 from shared.refusals import Refusal
@@ -103,6 +104,16 @@ class NoSuchPayment(Refusal):
 
     def __init__(self, payment_id: object) -> None:
         super().__init__(f"There is no payment {payment_id}, or it has not been heard of yet.")
+
+
+class TooManyExports(Refusal):
+    """As many exports run as may at once."""
+
+    status = 503
+    headers = MappingProxyType({"Retry-After": "30"})
+
+    def __init__(self) -> None:
+        super().__init__("Other exports are running; try again in half a minute.")
 
 
 class UnusableAmount(Refusal):

@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bookings_gateway.read_model import KEEP_BOOKINGS
+from bookings_gateway.rows import booking_row
+from shared.events import Event
+
 _CAPTURED = """
     UPDATE {captured} SET {also} row = (
         SELECT json_object_agg(key, value) FROM json_each(row) WHERE key <> ALL (CAST(:columns AS text[])))
@@ -62,6 +66,19 @@ _EVENTS_OF_OTHERS = text(
         AND lower(e.body #>> '{data,contact,email}') IS DISTINCT FROM newest.email
     """
 )
+# A booking of an erased person that is somebody else's now was written anew: what it tells of them is shown again.
+_REMEMBER = text(
+    """
+    UPDATE booking_summary SET forgotten = false, sequence = 0
+    WHERE forgotten AND booking_id = ANY(CAST(:ids AS text[])) RETURNING booking_id
+    """
+)
+_NEWEST_EVENTS = text(
+    """
+    SELECT DISTINCT ON (subject) CAST(body AS text) AS body FROM event_log
+    WHERE subject = ANY(CAST(:ids AS text[])) ORDER BY subject, sequence DESC
+    """
+)
 _FORGOTTEN_BEFORE = text(
     """
     UPDATE booking_user_before p SET forgotten = true FROM customer c
@@ -88,4 +105,15 @@ async def forget_before(connection: AsyncConnection, *, others: Sequence[str], s
     """
     if others:
         await connection.execute(_EVENTS_OF_OTHERS, {"ids": others})
+        await _remember(connection, others)
     await connection.execute(_FORGOTTEN_BEFORE, {"ids": settled})
+
+
+async def _remember(connection: AsyncConnection, ids: Sequence[str]) -> None:
+    """Take the newest versions of forgotten bookings that are somebody else's now into the read model once more."""
+    anew = list((await connection.execute(_REMEMBER, {"ids": ids})).scalars())
+    bodies = list((await connection.execute(_NEWEST_EVENTS, {"ids": anew})).scalars())
+    events = [Event.model_validate_json(body) for body in bodies]
+    rows = [{**booking_row(event), "sequence": event.sequence} for event in events]
+    if rows:
+        await connection.execute(KEEP_BOOKINGS, {name: [row[name] for row in rows] for name in rows[0]})

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bookings_gateway.domain import Layout
 from bookings_gateway.errors import LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.layouts import PRESETS
+from bookings_gateway.no_contact import has_contact, way_to_a_contact
 
 _KEEP_SECONDS = 30.0
 _TIMES = ("timestamp with time zone", "timestamp without time zone")
@@ -122,6 +123,8 @@ async def find(connection: AsyncConnection, name: str, layout: Layout) -> Legacy
         )
     found = (await connection.execute(_COLUMNS, {"oid": oid})).all()
     columns = {row.name: row.type for row in found}
+    if not has_contact(columns, [layout, *PRESETS.values()]):
+        raise LegacyTableUnfit(await way_to_a_contact(connection, oid, name, layout))
     _require(columns, name, layout)
     qualified = (await connection.execute(_NAME, {"oid": oid})).scalar_one()
     touching = await connection.execute(_TOUCHING, {"oid": oid, "column": layout.updated_at or ""})

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from fastapi import Depends, FastAPI
+from starlette.middleware import Middleware
 
 from bookings_gateway import api_access, api_migration, api_payments, api_rollout, api_search, api_users
 from bookings_gateway.access.browser import Browser
@@ -11,10 +12,11 @@ from bookings_gateway.access.guard import Access, guard
 from bookings_gateway.access.recent import Recent
 from bookings_gateway.access.sessions import Sessions
 from bookings_gateway.access.upkeep import Upkeep
-from bookings_gateway.admin_desk import Desk
+from bookings_gateway.admin_door import AdminDoor
 from bookings_gateway.api_bookings import create_router
 from bookings_gateway.capture import Capture
 from bookings_gateway.erase import Erase
+from bookings_gateway.export_turns import ExportTurns
 from bookings_gateway.handlers import ReadModelHandler
 from bookings_gateway.history import compose as history_parts
 from bookings_gateway.history import worker
@@ -36,7 +38,7 @@ PUBLISHES = ("booking.created", "booking.updated", "booking.deleted")
 SEARCH_PATH = "gateway,public"
 
 
-def compose(settings: Settings) -> tuple[Service, Rollout, Desk]:
+def compose(settings: Settings) -> tuple[Service, Rollout, AdminDoor]:
     """Return the service's moving parts, not yet running, and what its doors call."""
     changed = Signal()
     remote = remote_of(settings)
@@ -62,7 +64,7 @@ def compose(settings: Settings) -> tuple[Service, Rollout, Desk]:
     )
     bookings = Bookings(service.engine, tables, changed, currency=settings.currency, zone=settings.legacy_timezone)
     rollout = Rollout(flags, bookings, Shadow(bookings, settings.zone))
-    return service, rollout, Desk(engine=service.engine, remote=remote, currency=settings.currency)
+    return service, rollout, AdminDoor(engine=service.engine, remote=remote, currency=settings.currency)
 
 
 def create_app() -> FastAPI:
@@ -71,7 +73,7 @@ def create_app() -> FastAPI:
     return application(settings, *compose(settings))
 
 
-def application(settings: Settings, service: Service, rollout: Rollout, desk: Desk) -> FastAPI:
+def application(settings: Settings, service: Service, rollout: Rollout, door: AdminDoor) -> FastAPI:
     """Return the application of these parts."""
     app = create_web_app(
         service, title="bookings-gateway", description="The legacy bookings API, kept; its changes, published."
@@ -79,22 +81,23 @@ def application(settings: Settings, service: Service, rollout: Rollout, desk: De
     app.include_router(create_router(rollout))
     app.include_router(api_rollout.create_router(service.engine, rollout.flags))
     app.include_router(api_migration.create_router(history_parts.history(service.engine, settings)))
-    add_admin(app, rollout.flags, desk)
+    add_admin(app, rollout.flags, door)
     add_access(app, service, settings)
+    app.user_middleware.append(Middleware(ExportTurns, most=settings.database_pool // 4))
     return app
 
 
-def add_admin(app: FastAPI, flags: Flags, desk: Desk) -> None:
+def add_admin(app: FastAPI, flags: Flags, door: AdminDoor) -> None:
     """Add the new admin API, for those its flag lets in."""
-    for door in (api_users, api_payments, api_search):
-        app.include_router(door.router(desk), dependencies=[Depends(flags.require_new_endpoints)])
+    for api in (api_users, api_payments, api_search):
+        app.include_router(api.router(door), dependencies=[Depends(flags.require_new_endpoints)])
 
 
 def add_access(app: FastAPI, service: Service, settings: Settings) -> None:
-    """Add login and audit, and put the guard before everything: the last thing that is done to ``app``."""
+    """Add login and audit, and put the guard before all routes, which are there by now."""
     browser, sessions = Browser(settings.origins, settings.secure_cookies), sessions_of(settings)
     recent = Recent(settings.access_cache_seconds)
-    app.include_router(api_access.create_router(api_access.Door(service.engine, sessions, browser, recent)))
+    app.include_router(api_access.create_router(api_access.AccessDoor(service.engine, sessions, browser, recent)))
     document_access(app, browser)
     autocommit = service.engine.execution_options(isolation_level="AUTOCOMMIT")
     guard(app, Access(autocommit, sessions, browser, recent))

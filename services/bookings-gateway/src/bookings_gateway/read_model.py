@@ -161,14 +161,15 @@ KEEP_PAYMENTS = text(
     INSERT INTO booking_payment AS t
         (payment_id, sequence, booking_id, status, currency, amount, received, refunded, disputed, net, open_disputes,
          method, card_brand, card_last4, stripe_payment_intent_id, stripe_charge_id, reference, paid_at, created_at,
-         migrated)
+         migrated, inferred_fields)
     SELECT * FROM unnest(
         CAST(:payment_id AS text[]), CAST(:sequence AS bigint[]), CAST(:booking_id AS text[]), CAST(:status AS text[]),
         CAST(:currency AS text[]), CAST(:amount AS bigint[]), CAST(:received AS bigint[]), CAST(:refunded AS bigint[]),
         CAST(:disputed AS bigint[]), CAST(:net AS bigint[]), CAST(:open_disputes AS integer[]),
         CAST(:method AS text[]), CAST(:card_brand AS text[]), CAST(:card_last4 AS text[]),
         CAST(:stripe_payment_intent_id AS text[]), CAST(:stripe_charge_id AS text[]), CAST(:reference AS text[]),
-        CAST(:paid_at AS timestamptz[]), CAST(:created_at AS timestamptz[]), CAST(:migrated AS boolean[])
+        CAST(:paid_at AS timestamptz[]), CAST(:created_at AS timestamptz[]), CAST(:migrated AS boolean[]),
+        CAST(:inferred_fields AS json[])
     )
     ON CONFLICT (payment_id) DO UPDATE SET
         sequence = excluded.sequence, booking_id = excluded.booking_id, status = excluded.status,
@@ -177,7 +178,7 @@ KEEP_PAYMENTS = text(
         open_disputes = excluded.open_disputes, method = excluded.method, card_brand = excluded.card_brand,
         card_last4 = excluded.card_last4, stripe_payment_intent_id = excluded.stripe_payment_intent_id,
         stripe_charge_id = excluded.stripe_charge_id, reference = excluded.reference, paid_at = excluded.paid_at,
-        created_at = excluded.created_at, migrated = excluded.migrated,
+        created_at = excluded.created_at, migrated = excluded.migrated, inferred_fields = excluded.inferred_fields,
         written = t.written AND excluded.status = t.status AND excluded.booking_id IS NOT DISTINCT FROM t.booking_id,
         flag = CASE WHEN excluded.booking_id IS NOT DISTINCT FROM t.booking_id THEN t.flag END
     WHERE excluded.sequence > t.sequence

@@ -17,7 +17,7 @@ import structlog
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from bookings_gateway.errors import Declined, PartAway
-from shared.internal_api import PREFIX
+from shared.internal_api import INTERNAL
 from shared.service import Service
 from shared.tracing import child_traceparent
 
@@ -105,7 +105,7 @@ class Remote:
         try:
             return await self._client.request(
                 call.method,
-                f"{self._urls[call.part]}{PREFIX}{call.path}",
+                f"{self._urls[call.part]}{INTERNAL}{call.path}",
                 params=query or None,
                 json=call.body,
                 headers={"traceparent": child_traceparent(None), **(call.headers or {})},

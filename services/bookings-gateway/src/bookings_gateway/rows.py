@@ -33,7 +33,7 @@ def user_row(event: Event) -> Row:
         **user.model_dump(),
         "name_key": sort_key(user.first_name, user.last_name),
         "first_key": sort_key(user.first_name),
-        "last_key": sort_key(user.last_name, user.first_name) if sort_key(user.last_name) else None,
+        "last_key": sort_key(user.last_name, user.first_name) if sort_key(user.last_name) else "",
         "phone_key": sort_key(user.phone),
         "company_key": sort_key(user.company_name),
         "words": words(texts=[*names, user.email], phones=[user.phone]),
@@ -77,6 +77,10 @@ def payment_row(event: Event) -> Row:
     return {
         **payment.model_dump(include=_PAYMENT),
         "net": net,
-        "reference": payment.stripe_payment_intent_id or payment.stripe_charge_id or payment.payment_id,
+        "inferred_fields": json.dumps(payment.inferred_fields),
+        "reference": payment.reference
+        or payment.stripe_payment_intent_id
+        or payment.stripe_charge_id
+        or payment.payment_id,
         "paid_at": payment.paid_at or payment.created_at,
     }

@@ -145,8 +145,18 @@ class PaymentStatus(StrEnum):
     CANCELED = "canceled"
 
 
+class PaymentFlag(StrEnum):
+    """Why a payment that came did not mark its booking paid: it wants a person."""
+
+    BOOKING_CANCELLED = "booking_cancelled"
+    BOOKING_MISSING = "booking_missing"
+
+
 class PaymentItem(Shown):
-    """A payment. Amounts are in ``currency``; ``net`` is received less refunded and disputed."""
+    """A payment. Amounts are in ``currency``; ``net`` is received less refunded and disputed.
+
+    ``reference`` of a ``migrated`` payment is that of its record, ``inferredFields`` what was filled in there.
+    """
 
     id: str
     status: PaymentStatus
@@ -168,6 +178,8 @@ class PaymentItem(Shown):
     stripe_payment_intent_id: str | None
     stripe_charge_id: str | None
     migrated: bool
+    inferred_fields: list[str]
+    flag: PaymentFlag | None
     paid_at: Instant | None
     created_at: Instant
 

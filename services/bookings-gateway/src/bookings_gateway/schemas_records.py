@@ -1,9 +1,14 @@
 """HTTP bodies of what is written down about a user: notes, communications, activity."""
 
 from enum import StrEnum
+from typing import Generic, TypeVar
 from uuid import UUID
 
+from pydantic import AliasChoices, BaseModel, Field
+
 from bookings_gateway.schemas_admin import Given, Instant, Prose, Shown, Word, examples
+
+Item = TypeVar("Item", bound=BaseModel)
 
 
 class NoteKind(StrEnum):
@@ -98,37 +103,20 @@ class Activity(Shown):
     currency: str | None
 
 
-class NotesOfUsers(Shown):
-    items: list[Note]
-    next: str | None = None
+class CursorPage(Shown, Generic[Item]):
+    """A page, as its service answers it (``items``) and as it is answered here."""
 
-
-class CommunicationsOfUsers(Shown):
-    items: list[Communication]
-    next: str | None = None
-
-
-class ActivityOfStats(Shown):
-    items: list[Activity]
-    next: str | None = None
-
-
-class NotePage(Shown):
-    """Newest first; ``next`` is the cursor of the following page."""
-
-    data: list[Note]
+    data: list[Item] = Field(validation_alias=AliasChoices("items", "data"))
     next: str | None
 
 
-class CommunicationPage(Shown):
+class NotePage(CursorPage[Note]):
     """Newest first; ``next`` is the cursor of the following page."""
 
-    data: list[Communication]
-    next: str | None
 
-
-class ActivityPage(Shown):
+class CommunicationPage(CursorPage[Communication]):
     """Newest first; ``next`` is the cursor of the following page."""
 
-    data: list[Activity]
-    next: str | None
+
+class ActivityPage(CursorPage[Activity]):
+    """Newest first; ``next`` is the cursor of the following page."""

@@ -16,7 +16,7 @@ from bookings_gateway.schemas_admin import (
     Word,
     examples,
 )
-from bookings_gateway.schemas_records import Activity, Communication, Note
+from bookings_gateway.schemas_records import Activity, Communication, CursorPage, Note
 
 
 class Variant(Shown):
@@ -182,13 +182,5 @@ class Duplicate(Shown):
     score: int
 
 
-class DuplicatesOfUsers(Shown):
-    items: list[Duplicate]
-    next: str | None
-
-
-class DuplicatePage(Shown):
+class DuplicatePage(CursorPage[Duplicate]):
     """Pairs who may be one person, likeliest first. Nothing is merged by itself."""
-
-    data: list[Duplicate]
-    next: str | None

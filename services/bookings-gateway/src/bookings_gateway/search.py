@@ -53,7 +53,7 @@ _IN_KEYS = """
 """
 _KEYS = {
     "last_key": "(r.within = '' OR strpos(last_key, r.within) > 0)",
-    **dict.fromkeys(("name_key", "company_key", "email"), "r.within = ''"),
+    **dict.fromkeys(("name_key", "company_key", "email_key"), "r.within = ''"),
 }
 _USERS_BY_KEYS = text(
     _USERS.format(

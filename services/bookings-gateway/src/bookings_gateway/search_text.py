@@ -20,6 +20,7 @@ _PHONE = re.compile(r"[+(\d][\d\s()./-]{4,}")
 _FEWEST_DIGITS = 5
 _BEGUN = 3  # shorter words are not taken for the beginning of longer ones: half of all rows would match
 _RUN = re.compile(r"[^\W\d_]+|\d+")
+_CODE = re.compile(r"[\d_]")
 _NAME_WORD = re.compile(r"[^\W\d_]{3,24}")
 
 
@@ -29,9 +30,9 @@ def fold(value: str) -> str:
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
-def sort_key(*parts: str | None) -> str | None:
-    """Return what text is sorted by; ``None`` where there is none."""
-    return fold(" ".join(part.strip() for part in parts if part)).strip()[:_KEY_LENGTH] or None
+def sort_key(*parts: str | None) -> str:
+    """Return what text is sorted by; where there is none, what comes first."""
+    return fold(" ".join(part.strip() for part in parts if part)).strip()[:_KEY_LENGTH]
 
 
 def words(*, texts: Iterable[str | None], phones: Iterable[str | None] = ()) -> str:
@@ -89,7 +90,7 @@ class Query:
         return not self._chunks
 
     @property
-    def name(self) -> str | None:
+    def name(self) -> str:
         """What a whole name or address would be sorted by."""
         return sort_key(*self.typed.split())
 
@@ -104,8 +105,9 @@ class Query:
 
     @property
     def misspelt(self) -> list[str]:
-        """The words that may be mistyped."""
-        return [part for chunk in self._chunks for part in _parts(chunk) if _NAME_WORD.fullmatch(part)]
+        """The words that may be mistyped; those in a code, such as a PaymentIntent's, are none."""
+        chunks = [chunk for chunk in self._chunks if "@" in chunk or not _CODE.search(chunk)]
+        return [part for chunk in chunks for part in _parts(chunk) if _NAME_WORD.fullmatch(part)]
 
     def exact(self) -> str:
         """Every word as it stands."""

@@ -13,7 +13,7 @@ from bookings_gateway import customers
 from bookings_gateway import schemas_admin as shown
 from bookings_gateway import schemas_records as written
 from bookings_gateway import schemas_users as users
-from bookings_gateway.admin_desk import Desk
+from bookings_gateway.admin_door import AdminDoor
 from bookings_gateway.errors import Declined, PartAway
 from bookings_gateway.remote import Call, Part
 
@@ -30,25 +30,25 @@ class Detail:
     sequence: int
 
 
-async def detail(desk: Desk, user_id: UUID) -> Detail:
+async def detail(door: AdminDoor, user_id: UUID) -> Detail:
     """Return the user and its parts, asked for all at once; raises :class:`NoSuchUser`."""
     (person, bookings, payments), (identity, notes, communications, activity) = await asyncio.gather(
         asyncio.gather(
-            customers.one(desk.engine, user_id),
-            records.bookings_of(desk.engine, user_id, limit=NEWEST, offset=0),
-            records.find_payments(desk.engine, records.PaymentsWanted(user_id=user_id), limit=NEWEST, offset=0),
+            customers.one(door.engine, user_id),
+            records.bookings_of(door.engine, user_id, limit=NEWEST, offset=0),
+            records.find_payments(door.engine, records.PaymentsWanted(user_id=user_id), limit=NEWEST, offset=0),
         ),
         asyncio.gather(
-            _part(desk, Call(Part.USERS, "GET", f"/users/{user_id}"), users.Identity),
-            _part(desk, _newest(Part.USERS, user_id, "notes"), written.NotesOfUsers),
-            _part(desk, _newest(Part.USERS, user_id, "communications"), written.CommunicationsOfUsers),
-            _part(desk, _newest(Part.STATS, user_id, "activity"), written.ActivityOfStats),
+            _part(door, Call(Part.USERS, "GET", f"/users/{user_id}"), users.Identity),
+            _part(door, _newest(Part.USERS, user_id, "notes"), written.NotePage),
+            _part(door, _newest(Part.USERS, user_id, "communications"), written.CommunicationPage),
+            _part(door, _newest(Part.STATS, user_id, "activity"), written.ActivityPage),
         ),
     )
     asked = {"identity": identity, "notes": notes, "communications": communications, "activity": activity}
     body = {
-        **shown.user_item(person.row, desk.currency),
-        "totals": shown.totals(person.row, desk.currency),
+        **shown.user_item(person.row, door.currency),
+        "totals": shown.totals(person.row, door.currency),
         "merged_into": person.row["canonical_id"],
         "merged_from": person.merged_from,
         "emails": identity.emails if identity else None,
@@ -63,10 +63,10 @@ def _newest(part: Part, user_id: UUID, what: str) -> Call:
     return Call(part, "GET", f"/users/{user_id}/{what}", {"limit": NEWEST})
 
 
-async def _part(desk: Desk, call: Call, model: type[Answer]) -> Answer | None:
+async def _part(door: AdminDoor, call: Call, model: type[Answer]) -> Answer | None:
     """Return one part; ``None`` when its service is away, or has not heard of the user yet."""
     try:
-        return await desk.remote.ask(call, model)
+        return await door.remote.ask(call, model)
     except (PartAway, Declined):
         return None
 
@@ -74,9 +74,9 @@ async def _part(desk: Desk, call: Call, model: type[Answer]) -> Answer | None:
 def _parts(
     bookings: records.Records,
     payments: records.Records,
-    notes: written.NotesOfUsers | None,
-    communications: written.CommunicationsOfUsers | None,
-    activity: written.ActivityOfStats | None,
+    notes: written.NotePage | None,
+    communications: written.CommunicationPage | None,
+    activity: written.ActivityPage | None,
 ) -> dict[str, Any]:
     return {
         "bookings": [shown.booking_item(row) for row in bookings.rows],
@@ -90,6 +90,6 @@ def _parts(
 
 
 def _items(
-    page: written.NotesOfUsers | written.CommunicationsOfUsers | written.ActivityOfStats | None,
+    page: written.NotePage | written.CommunicationPage | written.ActivityPage | None,
 ) -> Sequence[BaseModel] | None:
-    return page.items[:NEWEST] if page else None
+    return page.data[:NEWEST] if page else None

@@ -11,13 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments.settings import Settings
 from shared.internal_api import internal_router
 
+# One that was taken back with its booking rests on nothing any more; one a person canceled, or Stripe said something
+# else of, still stands for its booking.
 _MIGRATED = text(
     """
     SELECT id, booking_id, user_id, status, currency, amount, received, refunded, paid_at,
            stripe_payment_intent_id, provenance ->> 'reference' AS reference, provenance ->> 'evidence' AS evidence,
-           stripe_charge_id IS NOT NULL AS told_by_stripe
+           stripe_charge_id IS NOT NULL OR status NOT IN ('succeeded', 'pending') AS told_by_stripe,
+           EXISTS (SELECT FROM booking_evidence e WHERE e.payment_id = id AND e.canceled_at IS NOT NULL
+                   AND status = 'canceled') AS canceled
     FROM payment
-    WHERE migrated AND id > :after AND status IN ('succeeded', 'pending')
+    WHERE migrated AND id > :after AND (status IN ('succeeded', 'pending') OR provenance IS NOT NULL)
     ORDER BY id LIMIT :limit
     """
 )
@@ -26,7 +30,7 @@ _FIRST = UUID(int=0)
 
 
 class MigratedPayment(BaseModel):
-    """A payment a historical booking proved. Amounts in minor units of ``currency``."""
+    """A payment a historical booking proved; ``canceled``: by a person. Amounts in minor units of ``currency``."""
 
     id: UUID
     booking_id: str | None
@@ -41,6 +45,7 @@ class MigratedPayment(BaseModel):
     reference: str | None
     evidence: str | None
     told_by_stripe: bool
+    canceled: bool
 
 
 class MigratedPage(BaseModel):

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments import schemas
-from payments.errors import NoStripeKey, RefusedByStripe, UnusableAmount
+from payments.errors import NoStripeKey, RefusedByStripe
 from payments.service.find_payments import Page, Wanted, find_payments, show_payment
 from payments.service.match_by_hand import match_by_hand, unmatch_by_hand
 from payments.service.record_manual_payment import CashDesk, ManualPayment
@@ -17,15 +17,12 @@ from payments.service.request_refund import RefundDesk, RefundRequest
 from payments.service.suggest_bookings import suggest_bookings
 from payments.settings import Settings
 from payments.timeline import timeline
-from shared.fields import Moment, Word
+from shared.fields import Word
 from shared.internal_api import internal_router
-from shared.money import to_minor
 from shared.problems import documented
 
 Responses = dict[int | str, dict[str, Any]]
 
-Limit = Annotated[int, Query(ge=1, le=200)]
-Cursor = Annotated[Word | None, Query(description="`next` of the page before")]
 Key = Annotated[
     str,
     Header(
@@ -39,7 +36,7 @@ Key = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class Door:
     """What the routes call. ``refunds`` is absent without an API key."""
 
     engine: AsyncEngine
@@ -50,80 +47,39 @@ class Desk:
     committed: Callable[[], None]
 
 
-class Filters:
-    """The query of a search; every filter given must hold."""
-
-    def __init__(
-        self,
-        *,
-        status: schemas.Status | None = None,
-        method: Word | None = None,
-        currency: schemas.Currency | None = None,
-        amount_from: Annotated[schemas.Money | None, Query(description="Needs `currency`")] = None,
-        amount_to: Annotated[schemas.Money | None, Query(description="Needs `currency`; included")] = None,
-        created_from: Moment | None = None,
-        created_to: Annotated[Moment | None, Query(description="Not included")] = None,
-        q: Annotated[
-            Word | None,
-            Query(description="Exactly: a payment's, intent's, charge's or refund's id, a booking's id or reference"),
-        ] = None,
-    ) -> None:
-        self.wanted = Wanted(
-            status=status,
-            method=method,
-            currency=currency,
-            least=_minor(amount_from, currency),
-            most=_minor(amount_to, currency),
-            created_from=created_from,
-            created_to=created_to,
-            text=q,
-        )
-
-
-def _minor(amount: str | None, currency: str | None) -> int | None:
-    if amount is None:
-        return None
-    if currency is None:
-        raise UnusableAmount("An amount is searched for in a `currency`; name it.")
-    try:
-        return to_minor(schemas.amount_of(amount), currency)
-    except ValueError as error:
-        raise UnusableAmount(f"{error}.") from None
-
-
-def router(desk: Desk) -> APIRouter:
+def router(door: Door) -> APIRouter:
     """Return the internal API."""
-    routes = internal_router(desk.settings, tag="payments")
-    _add_lists(routes, desk)
-    _add_one(routes, desk)
-    _add_matching(routes, desk)
-    _add_money(routes, desk)
+    routes = internal_router(door.settings, tag="payments")
+    _add_lists(routes, door)
+    _add_one(routes, door)
+    _add_matching(routes, door)
+    _add_money(routes, door)
     return routes
 
 
-def _add_lists(routes: APIRouter, desk: Desk) -> None:
+def _add_lists(routes: APIRouter, door: Door) -> None:
     @routes.get("/payments")
-    async def search(
-        filters: Annotated[Filters, Depends()], limit: Limit = 50, cursor: Cursor = None
-    ) -> schemas.PaymentPage:
+    async def search(query: Annotated[schemas.PaymentQuery, Query()]) -> schemas.PaymentPage:
         """Search payments, newest first."""
-        return _page(await find_payments(desk.engine, filters.wanted, limit=limit, cursor=cursor))
+        return _page(await find_payments(door.engine, query.wanted, limit=query.limit, cursor=query.cursor))
 
     @routes.get("/users/{user_id}/payments")
-    async def by_user(user_id: Word, limit: Limit = 50, cursor: Cursor = None) -> schemas.PaymentPage:
+    async def by_user(user_id: Word, limit: schemas.Limit = 50, cursor: schemas.Cursor = None) -> schemas.PaymentPage:
         """Return the payments of a user's bookings, newest first."""
-        return _page(await find_payments(desk.engine, Wanted(user_id=user_id), limit=limit, cursor=cursor))
+        return _page(await find_payments(door.engine, Wanted(user_id=user_id), limit=limit, cursor=cursor))
 
     @routes.get("/bookings/{booking_id}/payments")
-    async def by_booking(booking_id: Word, limit: Limit = 50, cursor: Cursor = None) -> schemas.PaymentPage:
+    async def by_booking(
+        booking_id: Word, limit: schemas.Limit = 50, cursor: schemas.Cursor = None
+    ) -> schemas.PaymentPage:
         """Return a booking's payments, newest first."""
-        return _page(await find_payments(desk.engine, Wanted(booking_id=booking_id), limit=limit, cursor=cursor))
+        return _page(await find_payments(door.engine, Wanted(booking_id=booking_id), limit=limit, cursor=cursor))
 
     @routes.get("/payments/unmatched")
-    async def unmatched(limit: Limit = 50, cursor: Cursor = None) -> schemas.UnmatchedPage:
+    async def unmatched(limit: schemas.Limit = 50, cursor: schemas.Cursor = None) -> schemas.UnmatchedPage:
         """Return payments without a booking, newest first, each with the bookings it may belong to."""
-        page = await find_payments(desk.engine, Wanted(unmatched=True), limit=limit, cursor=cursor)
-        suggestions = await suggest_bookings(desk.engine, page.payments)
+        page = await find_payments(door.engine, Wanted(unmatched=True), limit=limit, cursor=cursor)
+        suggestions = await suggest_bookings(door.engine, page.payments)
         items = [
             schemas.UnmatchedItem(
                 payment=schemas.payment_item(payment),
@@ -137,30 +93,30 @@ def _add_lists(routes: APIRouter, desk: Desk) -> None:
         return schemas.UnmatchedPage(data=items, next=page.next)
 
 
-def _add_one(routes: APIRouter, desk: Desk) -> None:
+def _add_one(routes: APIRouter, door: Door) -> None:
     @routes.get("/payments/{payment_id}", responses=documented(404))
     async def show(payment_id: UUID) -> schemas.PaymentDetail:
         """Return one payment with its timeline: deliveries, state changes, refunds, disputes, what people did."""
-        return await _detail(desk, payment_id)
+        return await _detail(door, payment_id)
 
 
-def _add_matching(routes: APIRouter, desk: Desk) -> None:
+def _add_matching(routes: APIRouter, door: Door) -> None:
     @routes.post("/payments/{payment_id}/match", responses=documented(400, 404))
     async def match(payment_id: UUID, body: schemas.MatchBody) -> schemas.PaymentDetail:
         """Give a payment to a booking. It stays there whatever Stripe or later bookings say."""
-        await match_by_hand(desk.engine, desk.source, payment_id, booking=body.booking, by=body.decided_by)
-        desk.committed()
-        return await _detail(desk, payment_id)
+        await match_by_hand(door.engine, door.source, payment_id, booking=body.booking, by=body.decided_by)
+        door.committed()
+        return await _detail(door, payment_id)
 
     @routes.post("/payments/{payment_id}/unmatch", responses=documented(400, 404))
     async def unmatch(payment_id: UUID, body: schemas.UnmatchBody) -> schemas.PaymentDetail:
         """Take a payment away from its booking. No booking finds it by itself any more."""
-        await unmatch_by_hand(desk.engine, desk.source, payment_id, by=body.decided_by)
-        desk.committed()
-        return await _detail(desk, payment_id)
+        await unmatch_by_hand(door.engine, door.source, payment_id, by=body.decided_by)
+        door.committed()
+        return await _detail(door, payment_id)
 
 
-def _add_money(routes: APIRouter, desk: Desk) -> None:
+def _add_money(routes: APIRouter, door: Door) -> None:
     pending: Responses = {
         202: {"model": schemas.RefundState, "description": "No answer of Stripe's yet: it is sent again"}
     }
@@ -173,13 +129,13 @@ def _add_money(routes: APIRouter, desk: Desk) -> None:
     )
     async def refund(payment_id: UUID, body: schemas.RefundBody, key: Key, response: Response) -> schemas.RefundState:
         """Give money back through Stripe. More than what is left is refused with the remaining amount."""
-        if desk.refunds is None:
+        if door.refunds is None:
             raise NoStripeKey
         amount = schemas.amount_of(body.amount)
-        asked, is_new = await desk.refunds.refund(
+        asked, is_new = await door.refunds.refund(
             payment_id, key=key, amount=amount, reason=body.reason, by=body.requested_by
         )
-        desk.committed()
+        door.committed()
         if asked.state == "refused":
             raise RefusedByStripe(asked.error or "")
         response.status_code = 202 if asked.state == "pending" else 201 if is_new else 200
@@ -196,21 +152,21 @@ def _add_money(routes: APIRouter, desk: Desk) -> None:
     async def record(body: schemas.ManualBody, key: Key, response: Response) -> schemas.PaymentDetail:
         """Record a payment by cash, bank transfer or invoice."""
         paid = ManualPayment(**{**body.model_dump(), "amount": schemas.amount_of(body.amount)})
-        id_, is_new = await desk.cash.record(paid, key=key)
-        desk.committed()
+        id_, is_new = await door.cash.record(paid, key=key)
+        door.committed()
         response.status_code = 201 if is_new else 200
-        return await _detail(desk, id_)
+        return await _detail(door, id_)
 
     @routes.post("/payments/{payment_id}/cancel", responses=documented(400, 404, 409))
     async def cancel(payment_id: UUID, body: schemas.CancelBody) -> schemas.PaymentDetail:
         """Take back a payment that did not come through Stripe. Repeating it changes nothing."""
-        await desk.cash.cancel(payment_id, by=body.canceled_by, reason=body.reason)
-        desk.committed()
-        return await _detail(desk, payment_id)
+        await door.cash.cancel(payment_id, by=body.canceled_by, reason=body.reason)
+        door.committed()
+        return await _detail(door, payment_id)
 
 
-async def _detail(desk: Desk, payment_id: UUID) -> schemas.PaymentDetail:
-    payment, parts = await show_payment(desk.engine, payment_id)
+async def _detail(door: Door, payment_id: UUID) -> schemas.PaymentDetail:
+    payment, parts = await show_payment(door.engine, payment_id)
     return schemas.PaymentDetail(payment=schemas.payment_item(payment), timeline=timeline(parts))
 
 

@@ -9,7 +9,14 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments.service.operate_events import StoredEvent, ignore_event, list_events, retry_event, show_event
+from payments.service.operate_events import (
+    StoredEvent,
+    ignore_event,
+    list_events,
+    retry_event,
+    retry_events,
+    show_event,
+)
 from shared.cli import Program, console, print_rows, with_engine
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The event's id (evt_…)")]
@@ -23,6 +30,14 @@ class State(StrEnum):
     IGNORED = "ignored"
     FAILED = "failed"
     QUARANTINED = "quarantined"
+
+
+class Retriable(StrEnum):
+    """The states in which an event took no effect."""
+
+    FAILED = State.FAILED.value
+    QUARANTINED = State.QUARANTINED.value
+    IGNORED = State.IGNORED.value
 
 
 def events_app(program: Program) -> typer.Typer:
@@ -64,13 +79,25 @@ def _add_reading(app: typer.Typer, program: Program) -> None:
 
 def _add_deciding(app: typer.Typer, program: Program) -> None:
     @app.command("retry")
-    def retry_command(id_: Id) -> None:
-        """Have a failed, quarantined or ignored event applied again, after the cause was mended."""
+    def retry_command(
+        id_: Annotated[str | None, typer.Argument(metavar="ID", help="The event's id (evt_…)")] = None,
+        everything: Annotated[bool, typer.Option("--all", help="All that failed, or are in --state")] = False,  # noqa: FBT002
+        state: Annotated[Retriable | None, typer.Option(help="With --all: only those in this state")] = None,
+        type_: Annotated[str | None, typer.Option("--type", help="With --all: only those of this type")] = None,
+    ) -> None:
+        """Have a failed, quarantined or ignored event applied again, or all, after the cause was mended."""
+        if (id_ is None) is not everything or (id_ and (state or type_)):
+            raise typer.BadParameter("name one event, or say --all, with --state and --type if need be")
 
         async def work(engine: AsyncEngine) -> None:
-            if not await retry_event(engine, id_, by=getpass.getuser()):
+            by = getpass.getuser()
+            if id_ is None:
+                count = await retry_events(engine, state=state or Retriable.FAILED, type_=type_, by=by)
+                console.print(f"{count:,} due again")
+            elif await retry_event(engine, id_, by=by):
+                console.print(f"{id_} is due again")
+            else:
                 _refuse(f"there is no failed, quarantined or ignored event {id_}")
-            console.print(f"{id_} is due again")
 
         with_engine(program, work)
 

@@ -4,7 +4,7 @@ from fastapi import FastAPI
 
 from payments import api_history
 from payments.api import Webhook, add_routes
-from payments.api_payments import Desk, router
+from payments.api_payments import Door, router
 from payments.handlers import BINDINGS, BookingsHandler
 from payments.operations import operations
 from payments.service import erase_users, worker
@@ -51,7 +51,7 @@ def compose(settings: Settings) -> FastAPI:
     if called:
         background.update(called.workers(settings, service.committed))
     app = create_web_app(service, title="payments", description="Turns Stripe's webhooks into payment events.")
-    desk = Desk(
+    door = Door(
         engine=service.engine,
         source=service.source,
         settings=settings,
@@ -59,7 +59,7 @@ def compose(settings: Settings) -> FastAPI:
         refunds=called.refunds if called else None,
         committed=service.committed.set,
     )
-    app.include_router(router(desk))
+    app.include_router(router(door))
     app.include_router(api_history.create_router(service.engine, settings))
     add_routes(app, Webhook(settings, recorder))
     return app

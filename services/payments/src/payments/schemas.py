@@ -7,12 +7,16 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from payments.errors import UnusableAmount
+from payments.service.find_payments import Wanted
 from payments.service.record_manual_payment import Method
 from shared.fields import Moment, Word
-from shared.money import to_decimal
+from shared.money import to_decimal, to_minor
 
+Limit = Annotated[int, Field(ge=1, le=200)]
+Cursor = Annotated[Word | None, Field(description="`next` of the page before")]
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 Money = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}(\.[0-9]{1,3})?$")]
 
@@ -25,6 +29,44 @@ class Status(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELED = "canceled"
+
+
+class PaymentQuery(BaseModel):
+    """A page of the payments that are wanted; every filter given must hold."""
+
+    status: Status | None = None
+    method: Word | None = None
+    currency: Currency | None = None
+    amount_from: Annotated[Money | None, Field(description="Needs `currency`")] = None
+    amount_to: Annotated[Money | None, Field(description="Needs `currency`; included")] = None
+    created_from: Moment | None = None
+    created_to: Annotated[Moment | None, Field(description="Not included")] = None
+    q: Annotated[
+        Word | None,
+        Field(description="Exactly: a payment's, intent's, charge's or refund's id, a booking's id or reference"),
+    ] = None
+    limit: Limit = 50
+    cursor: Cursor = None
+
+    @property
+    def wanted(self) -> Wanted:
+        """Raises :class:`UnusableAmount`."""
+        return Wanted(
+            least=self._minor(self.amount_from),
+            most=self._minor(self.amount_to),
+            text=self.q,
+            **self.model_dump(include={"status", "method", "currency", "created_from", "created_to"}),
+        )
+
+    def _minor(self, amount: str | None) -> int | None:
+        if amount is None:
+            return None
+        if self.currency is None:
+            raise UnusableAmount("An amount is searched for in a `currency`; name it.")
+        try:
+            return to_minor(amount_of(amount), self.currency)
+        except ValueError as error:
+            raise UnusableAmount(f"{error}.") from None
 
 
 class RefundBody(BaseModel):
@@ -117,7 +159,11 @@ class RefundState(BaseModel):
 
 
 class PaymentItem(BaseModel):
-    """One payment. ``fee`` is in ``fee_currency``, everything else in ``currency``."""
+    """One payment. ``fee`` is in ``fee_currency``, everything else in ``currency``.
+
+    ``reference``, ``evidence`` and ``inferred_fields`` say what a payment from history rests on, and what of it was
+    filled in.
+    """
 
     id: UUID
     status: Status
@@ -139,6 +185,9 @@ class PaymentItem(BaseModel):
     matched_by_hand: bool
     manual: bool
     migrated: bool
+    reference: str | None = None
+    evidence: str | None = None
+    inferred_fields: list[str] = []
     stripe_payment_intent_id: str | None
     stripe_charge_id: str | None
     paid_at: datetime | None
@@ -204,4 +253,5 @@ def payment_item(row: Mapping[str, Any]) -> PaymentItem:
     """Return a row of ``find_payments`` as its body."""
     money = {name: shown(row[name], row["currency"]) for name in ("amount", "received", "refunded", "disputed", "net")}
     named = {name: row[name] for name in PaymentItem.model_fields if name in row}
-    return PaymentItem.model_validate({**named, **money, "fee": shown(row["fee"], row["fee_currency"])})
+    provenance = row["provenance"] or {}
+    return PaymentItem.model_validate({**named, **money, **provenance, "fee": shown(row["fee"], row["fee_currency"])})

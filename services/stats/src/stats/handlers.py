@@ -8,6 +8,7 @@ from shared import event_log
 from shared.consumer import Group
 from shared.events import Event
 from stats import journal, projector, totals
+from stats.service.announce import look_at_soon
 
 TYPES = frozenset(journal.KEPT)
 
@@ -28,5 +29,8 @@ class JournalHandler:
     async def apply(self, connection: AsyncConnection, group: Group) -> None:
         window = await projector.enter_live(connection)
         touched = await projector.apply(connection, window, types={event.type for event in group.events})
+        if group.bulk:
+            await look_at_soon(connection, touched)
+            return
         changed = await totals.announce(connection, touched)
-        await event_log.append(connection, self._source, [row.event() for row in changed], bulk=group.bulk)
+        await event_log.append(connection, self._source, [row.event() for row in changed])

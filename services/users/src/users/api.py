@@ -28,7 +28,7 @@ IfMatch = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class Door:
     """What the routes call. ``committed`` wakes the relay."""
 
     engine: AsyncEngine
@@ -37,32 +37,32 @@ class Desk:
     committed: Callable[[], None]
 
 
-def router(desk: Desk) -> APIRouter:
+def router(door: Door) -> APIRouter:
     """Return the internal API."""
-    routes = internal_router(desk.settings, tag="users")
-    api_duplicates.add_routes(routes, desk.engine)
-    api_entries.add_routes(routes, desk.engine)
-    _add_reading(routes, desk)
-    _add_correcting(routes, desk)
-    _add_merging(routes, desk)
-    _add_erasing(routes, desk)
+    routes = internal_router(door.settings, tag="users")
+    api_duplicates.add_routes(routes, door.engine)
+    api_entries.add_routes(routes, door.engine)
+    _add_reading(routes, door)
+    _add_correcting(routes, door)
+    _add_merging(routes, door)
+    _add_erasing(routes, door)
     return routes
 
 
-def _add_reading(routes: APIRouter, desk: Desk) -> None:
+def _add_reading(routes: APIRouter, door: Door) -> None:
     @routes.get("/users/{user_id}", responses=documented(404))
     async def show(user_id: UUID, response: Response) -> schemas.User:
         """Return a user. A merged one still answers, and says by `canonical_id` whom they count as."""
-        return await _shown(desk, user_id, response)
+        return await _shown(door, user_id, response)
 
     @routes.get("/users/{user_id}/audit", responses=documented(404))
     async def audit(user_id: UUID) -> list[schemas.Decision]:
         """Return the latest 200 decisions about a user, newest first."""
-        rows = await read_audit(desk.engine, user_id)
+        rows = await read_audit(door.engine, user_id)
         return [schemas.Decision.model_validate(dict(row)) for row in rows]
 
 
-def _add_correcting(routes: APIRouter, desk: Desk) -> None:
+def _add_correcting(routes: APIRouter, door: Door) -> None:
     @routes.patch("/users/{user_id}", responses=documented(400, 404, 409, 412, 428))
     async def correct(
         user_id: UUID, body: schemas.CorrectionBody, response: Response, if_match: IfMatch = None
@@ -70,58 +70,58 @@ def _add_correcting(routes: APIRouter, desk: Desk) -> None:
         """Correct fields: they show instead of what bookings say, until cleared with null."""
         given = body.model_dump(exclude_unset=True)
         await correct_user(
-            desk.engine,
-            desk.source,
+            door.engine,
+            door.source,
             user_id,
             changes={name: given[name] for name in CORRECTABLE if name in given},
             seen_sequence=_seen(if_match, user_id),
-            region=desk.settings.phone_region,
+            region=door.settings.phone_region,
             decision=Decision(body.by, body.reason),
         )
-        desk.committed()
-        return await _shown(desk, user_id, response)
+        door.committed()
+        return await _shown(door, user_id, response)
 
 
-def _add_merging(routes: APIRouter, desk: Desk) -> None:
+def _add_merging(routes: APIRouter, door: Door) -> None:
     @routes.get("/users/{user_id}/merge-preview", responses=documented(404, 409))
     async def preview(user_id: UUID, into: UUID) -> schemas.MergePreview:
         """Return what merging would do, field by field. Changes nothing."""
-        found = await preview_merge(desk.engine, user_id, into=into)
+        found = await preview_merge(door.engine, user_id, into=into)
         return schemas.MergePreview.model_validate(found, from_attributes=True)
 
     @routes.post("/users/{user_id}/merge", responses=documented(400, 404, 409))
     async def merge(user_id: UUID, body: schemas.MergeBody, response: Response) -> schemas.User:
         """Let a user count as another, until unmerged. Repeating it changes nothing."""
         decision = Decision(body.by, body.reason)
-        await merge_users(desk.engine, desk.source, user_id, into=body.into, decision=decision)
-        desk.committed()
-        return await _shown(desk, user_id, response)
+        await merge_users(door.engine, door.source, user_id, into=body.into, decision=decision)
+        door.committed()
+        return await _shown(door, user_id, response)
 
     @routes.post("/users/{user_id}/unmerge", responses=documented(400, 404, 409))
     async def unmerge(user_id: UUID, body: schemas.UnmergeBody, response: Response) -> schemas.User:
         """Let a merged user count as themselves again: all is as if they had never been merged."""
-        await unmerge_user(desk.engine, desk.source, user_id, decision=Decision(body.by, body.reason))
-        desk.committed()
-        return await _shown(desk, user_id, response)
+        await unmerge_user(door.engine, door.source, user_id, decision=Decision(body.by, body.reason))
+        door.committed()
+        return await _shown(door, user_id, response)
 
 
-def _add_erasing(routes: APIRouter, desk: Desk) -> None:
+def _add_erasing(routes: APIRouter, door: Door) -> None:
     @routes.get("/users/{user_id}/erase-preview", responses=documented(404))
     async def preview(user_id: UUID) -> schemas.ErasePreview:
         """Return whom and what erasing would take. Changes nothing."""
-        return schemas.ErasePreview.model_validate(await preview_erase(desk.engine, user_id), from_attributes=True)
+        return schemas.ErasePreview.model_validate(await preview_erase(door.engine, user_id), from_attributes=True)
 
     @routes.post("/users/{user_id}/erase", responses=documented(400, 404, 409))
     async def erase(user_id: UUID, body: schemas.EraseBody) -> schemas.Erased:
         """Erase a person for ever, in every service; amounts, dates and ids stay. Repeating it changes nothing."""
         decision = Decision(body.by, body.reason)
-        users = await erase_user(desk.engine, desk.source, user_id, confirm=body.confirm, decision=decision)
-        desk.committed()
+        users = await erase_user(door.engine, door.source, user_id, confirm=body.confirm, decision=decision)
+        door.committed()
         return schemas.Erased(users=list(users))
 
 
-async def _shown(desk: Desk, user_id: UUID, response: Response) -> schemas.User:
-    user = schemas.User.model_validate(dict(await show_user(desk.engine, user_id)))
+async def _shown(door: Door, user_id: UUID, response: Response) -> schemas.User:
+    user = schemas.User.model_validate(dict(await show_user(door.engine, user_id)))
     response.headers["ETag"] = f'"{user.sequence}"'
     return user
 

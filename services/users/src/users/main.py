@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from shared.service import Background, Service
 from shared.web import create_app as create_web_app
 from users import api_history
-from users.api import Desk, router
+from users.api import Door, router
 from users.handlers import BookingsHandler
 from users.service.forget_letters import look_for_letters
 from users.service.suggest_duplicates import look_for_duplicates
@@ -45,8 +45,8 @@ def compose(settings: Settings) -> FastAPI:
     """Return the application for these settings."""
     service = create_service(settings)
     app = create_web_app(service, title="users", description="Makes people out of bookings.")
-    desk = Desk(engine=service.engine, source=service.source, settings=settings, committed=service.committed.set)
-    app.include_router(router(desk))
+    door = Door(engine=service.engine, source=service.source, settings=settings, committed=service.committed.set)
+    app.include_router(router(door))
     app.include_router(api_history.create_router(service.engine, settings))
     return app
 

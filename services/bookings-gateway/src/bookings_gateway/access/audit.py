@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -35,14 +36,16 @@ KEPT = frozenset(
 
 _RECORD = text(
     """
-    INSERT INTO audit (actor_id, actor, role, action, entity, before, after, correlation_id)
+    INSERT INTO audit (actor_id, actor, role, action, entity, before, after, correlation_id, outcome)
     VALUES (:actor_id, :actor, :role, :action, :entity, CAST(:before AS jsonb), CAST(:after AS jsonb),
-            :correlation_id)
+            :correlation_id, :outcome)
+    RETURNING id
     """
 )
+_SETTLE = text("UPDATE audit SET outcome = :outcome, entity = :entity, after = CAST(:after AS jsonb) WHERE id = :id")
 # Every filter that is given has to hold. Newest first, and a page goes on below the last id of the one before.
 _FIND = """
-    SELECT id, at, actor_id, actor, role, action, entity, before, after, correlation_id FROM audit
+    SELECT id, at, actor_id, actor, role, action, entity, before, after, correlation_id, outcome FROM audit
     WHERE {conditions} ORDER BY id DESC LIMIT :limit
 """
 _CONDITIONS = {
@@ -50,11 +53,20 @@ _CONDITIONS = {
     "actor_id": "actor_id = :actor_id",
     "action": "action = :action",
     "entity": "entity = :entity",
+    "outcome": "outcome = :outcome",
     "since": "at >= :since",
     "until": "at < :until",
 }
 
 Values = Mapping[str, Any]
+
+
+class Outcome(StrEnum):
+    """What came of a write; of one that another service was asked for, nobody may ever have heard."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
 
 
 async def record(
@@ -65,8 +77,9 @@ async def record(
     entity: str,
     before: Values | None = None,
     after: Values | None = None,
-) -> None:
-    """Write one line, in the caller's transaction: what is not done is not recorded.
+    outcome: Outcome = Outcome.DONE,
+) -> int:
+    """Write one line, in the caller's transaction, and return its id: what is not done is not recorded.
 
     ``entity`` is ``kind/id``. Of ``before`` and ``after`` only what differs is kept, and only values of :data:`KEPT`.
     """
@@ -77,11 +90,23 @@ async def record(
         "role": actor.role,
         "action": action,
         "entity": entity,
-        "before": json.dumps(was) if was is not None else None,
-        "after": json.dumps(becomes) if becomes is not None else None,
+        "before": _json(was),
+        "after": _json(becomes),
         "correlation_id": structlog.contextvars.get_contextvars().get("correlation_id"),
+        "outcome": outcome,
     }
-    await connection.execute(_RECORD, line)
+    id_: int = (await connection.execute(_RECORD, line)).scalar_one()
+    return id_
+
+
+async def settle(connection: AsyncConnection, id_: int, outcome: Outcome, *, entity: str, after: Values | None) -> None:
+    """Complete a line whose outcome was unknown, in the caller's transaction."""
+    _, becomes = changes(None, after)
+    await connection.execute(_SETTLE, {"id": id_, "outcome": outcome, "entity": entity, "after": _json(becomes)})
+
+
+def _json(values: Values | None) -> str | None:
+    return None if values is None else json.dumps(values)
 
 
 def changes(before: Values | None, after: Values | None) -> tuple[Values | None, Values | None]:
@@ -122,6 +147,7 @@ class Wanted:
     actor_id: UUID | None = None
     action: str | None = None
     entity: str | None = None
+    outcome: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     limit: int = 50

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from bookings_gateway.access.actor import Role
+from bookings_gateway.access.audit import Outcome
 from bookings_gateway.access.passwords import LONGEST
 
 
@@ -19,6 +20,7 @@ def _in_reach(time: datetime) -> datetime:
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_reach)]
+_LARGEST_ID = 2**63 - 1
 Word = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -47,6 +49,19 @@ class SessionState(_Answer):
     csrf_token: str | None
 
 
+class AuditQuery(BaseModel):
+    """Which lines of the audit; every filter given must hold."""
+
+    actor: Annotated[UUID | None, Field(description="`actorId` of a line")] = None
+    action: Annotated[Word | None, Field(examples=["booking.update"])] = None
+    entity: Annotated[Word | None, Field(description="`kind/id`", examples=["booking/42"])] = None
+    outcome: Outcome | None = None
+    since: Moment | None = None
+    until: Annotated[Moment | None, Field(description="Not included")] = None
+    cursor: Annotated[int | None, Field(ge=1, le=_LARGEST_ID, description="`next` of the page before")] = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
 class AuditLine(_Answer):
     """One write. Of ``before`` and ``after`` only what changed; what may be personal is ``[redacted]``."""
 
@@ -60,6 +75,9 @@ class AuditLine(_Answer):
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     correlation_id: str | None
+    outcome: Annotated[
+        Outcome, Field(description="`unknown`: another service was asked for it and has not said what it did")
+    ]
 
 
 class AuditPage(_Answer):

@@ -70,5 +70,6 @@ async def revoke_token(engine: AsyncEngine, actor: Actor, *, token_id: UUID) -> 
     async with engine.begin() as connection:
         if not (await connection.execute(_REVOKE, {"id": token_id})).rowcount:
             raise StaffRefusal(f"There is no token {token_id}, or it is revoked already.")
-        revoked = {"before": {"revoked": False}, "after": {"revoked": True}}
-        await audit.record(connection, actor, action="token.revoke", entity=f"token/{token_id}", **revoked)
+        before, after = {"revoked": False}, {"revoked": True}
+        entity = f"token/{token_id}"
+        await audit.record(connection, actor, action="token.revoke", entity=entity, before=before, after=after)

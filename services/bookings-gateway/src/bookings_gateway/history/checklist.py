@@ -54,7 +54,7 @@ async def _looked_over(look: Look) -> tuple[bool, Evidence]:
 async def _imported(look: Look) -> tuple[bool, Evidence]:
     async with look.history.engine.connect() as connection:
         now = await status(connection, await look.history.source(connection))
-    return now.state == "imported" and not now.left, now.as_json()
+    return now.state == "imported" and not now.counted.left, now.as_json()
 
 
 async def _verified(look: Look) -> tuple[bool, Evidence]:
@@ -65,7 +65,7 @@ async def _verified(look: Look) -> tuple[bool, Evidence]:
 async def _linked(look: Look) -> tuple[bool, Evidence]:
     async with look.history.engine.connect() as connection:
         now = await status(connection, await look.history.source(connection))
-    return now.settled and now.stages["linked"] == now.stages["published"], now.as_json()
+    return now.settled and now.counted.stages["linked"] == now.counted.stages["published"], now.as_json()
 
 
 async def _paid(look: Look) -> tuple[bool, Evidence]:

@@ -12,8 +12,7 @@ from typing import Any
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bookings_gateway.history import runs
-from bookings_gateway.history.errors import NoSuchItem, NotReady
+from bookings_gateway.history.errors import NoSuchItem
 from bookings_gateway.history.importer import Importer
 from bookings_gateway.history.move import History
 
@@ -97,7 +96,15 @@ _DECIDE = text(
     SELECT subject, :action, :reason, :by, CAST(:facts AS json) FROM unnest(CAST(:ids AS text[])) AS subject
     """
 )
-_IDS = text("SELECT booking_id FROM import_item WHERE outcome = 'set_aside' AND code = :code ORDER BY booking_id")
+_IDS = text(
+    """
+    SELECT booking_id FROM import_item
+    WHERE (outcome = 'set_aside' AND code = :code)
+       OR (outcome = 'published' AND reviews <> '{}' AND decided_by IS NULL AND CAST(:code AS text) = ANY(reviews))
+    UNION ALL SELECT 'change:' || seq FROM booking_change_failed WHERE :code = 'change_unreadable'
+    ORDER BY booking_id
+    """
+)
 _OPEN = text(
     """
     SELECT booking_id FROM import_item
@@ -115,7 +122,7 @@ class Retried:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ErrorDesk:
     """What an operator decides about rows the import could not tell, or would have looked at. Each call commits."""
 
     history: History
@@ -171,12 +178,11 @@ class Desk:
         """Say what a row set aside should have said, and try it again. The legacy row itself stays as it is."""
         if not await self._open([id_], states=("set_aside", "waived")):
             raise NoSuchItem(f"No booking {id_!r} is set aside.")
-        async with self._holding(by=by) as importer:
-            async with self.engine.begin() as connection:
-                await connection.execute(_CORRECT, {"id": id_, "columns": json.dumps(columns)})
-                await _decide(connection, [id_], action="fix", by=by, reason=reason, facts=columns)
-                await _decide(connection, [id_], action="retry", by=by, reason=None, facts=None)
-            await importer.again([id_])
+        async with self._holding() as (connection, importer):
+            await connection.execute(_CORRECT, {"id": id_, "columns": json.dumps(columns)})
+            await _decide(connection, [id_], action="fix", by=by, reason=reason, facts=columns)
+            await _decide(connection, [id_], action="retry", by=by, reason=None, facts=None)
+            await importer.again(connection, [id_])
 
     async def retry(self, ids: Sequence[str], *, by: str) -> Retried:
         """Try these again as they are now. Raises ``ImportHeld`` while an import runs, with nothing decided."""
@@ -201,10 +207,9 @@ class Desk:
         """Tell those that are set aside again, and nothing else; return how many rows there were."""
         if not (open_ := await self._open(ids)):
             return 0
-        async with self._holding(by=by) as importer:
-            async with self.engine.begin() as connection:
-                await _decide(connection, open_, action="retry", by=by, reason=None, facts=None)
-            return await importer.again(open_)
+        async with self._holding() as (connection, importer):
+            await _decide(connection, open_, action="retry", by=by, reason=None, facts=None)
+            return await importer.again(connection, open_)
 
     async def _open(self, ids: Sequence[str], *, states: Sequence[str] = ("set_aside",)) -> list[str]:
         async with self.engine.connect() as connection:
@@ -212,14 +217,10 @@ class Desk:
             return list(found.scalars())
 
     @asynccontextmanager
-    async def _holding(self, *, by: str) -> AsyncIterator[Importer]:
-        """Hold the run, and give it back in the state it was in."""
-        async with self.engine.connect() as connection:
-            run = await runs.required(connection)
-        if run["state"] == "rolling_back":
-            raise NotReady("The import is being taken back; finish that first.")
-        async with self.history.importing(by=by, ends=run["state"]) as importer:
-            yield importer
+    async def _holding(self) -> AsyncIterator[tuple[AsyncConnection, Importer]]:
+        """Keep everybody else from the run for one transaction. The run itself stays as it is, whatever goes wrong."""
+        async with self.engine.begin() as connection:
+            yield connection, await self.history.deciding(connection)
 
 
 async def _decide(

@@ -47,6 +47,7 @@ class Review(StrEnum):
     INTENT_NOT_PAID = "intent_not_paid"
     PAYMENT_DATE_UNUSABLE = "payment_date_unusable"
     CREATED_AT_MISSING = "created_at_missing"
+    AMOUNT_DISAGREES = "amount_disagrees"  # with what Stripe says of the payment; found when verifying
 
 
 @dataclass(frozen=True, slots=True)

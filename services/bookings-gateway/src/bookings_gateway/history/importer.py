@@ -31,6 +31,7 @@ from shared.database import is_transient, sqlstate
 log = structlog.get_logger(__name__)
 
 CHUNK_ROWS = 500
+_MOST_LOOKED_AT = 10_000
 _FEWEST_ROWS = 100  # fewer cost more than they spare live changes
 _LONG_SECONDS = 0.4
 _SHORT_SECONDS = 0.2
@@ -61,6 +62,7 @@ class Importer:
     rows: int = CHUNK_ROWS
     refused: dict[str, str] = field(default_factory=dict)
     patience: Patience = field(default_factory=Patience)
+    _told_in_a_row: int = 0
     _telling: Sequence[SourceRow] = ()
     _had_refused: deque[bool] = field(default_factory=lambda: deque(maxlen=_RECENT_CHUNKS))
 
@@ -87,12 +89,13 @@ class Importer:
         async with self.engine.begin() as connection:
             await runs.remark(connection, self.run, sentence)
 
-    async def again(self, ids: Sequence[str]) -> int:
-        """Try single bookings again; return how many rows there were."""
-        async with self.engine.begin() as connection:
-            await self._enter(connection)
-            rows = await self.source.these(connection, ids)
-            await self._tell(connection, rows)
+    async def again(self, connection: AsyncConnection, ids: Sequence[str]) -> int:
+        """Try single bookings again, for whoever keeps the run still and commits; return how many rows there were."""
+        await self.patience.bound_waits(connection)
+        await self.capture.capture_first(connection, self.name)
+        await connection.execute(_GIVE_UP)
+        rows = await self.source.these(connection, ids)
+        await self._tell(connection, rows)
         return len(rows)
 
     async def _smaller(self, position: str | None) -> tuple[int, str | None]:
@@ -124,15 +127,23 @@ class Importer:
         self._telling = ()
         async with self.engine.begin() as connection:
             most = await self._enter(connection)
-            rows, last = await self.source.untold(
-                connection, after=position, since=self.run.started_at, rows=min(self.rows, most)
-            )
+            rows, last = await self._next(connection, position, min(self.rows, most))
             self._telling = rows
             await self._tell(connection, rows)
             await self._note(connection, rows, last, started)
-        self._adapt(time.perf_counter() - started, most)
+        if rows:
+            self._adapt(time.perf_counter() - started, most)
         self._count_refused(rows)
         return len(rows), last
+
+    async def _next(
+        self, connection: AsyncConnection, position: str | None, most: int
+    ) -> tuple[Sequence[SourceRow], str | None]:
+        """Look at the next rows: the more, the more were told already, as when a run goes on, or at the very end."""
+        looked_at = max(most, min(_MOST_LOOKED_AT, 4 * self._told_in_a_row))
+        rows, last = await self.source.untold(connection, after=position, since=self.run.started_at, rows=looked_at)
+        self._told_in_a_row = 0 if rows else looked_at
+        return (rows, last) if len(rows) <= most else (rows[:most], rows[most - 1].booking_id)
 
     def _count_refused(self, rows: Sequence[SourceRow]) -> None:
         refused = [self.refused[row.booking_id] for row in rows if row.booking_id in self.refused]

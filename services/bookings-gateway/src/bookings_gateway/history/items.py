@@ -52,7 +52,10 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """What becomes of one booking. Without ``snapshot`` it is set aside, for the reason ``code``."""
+    """What becomes of one booking. Without ``snapshot`` it is set aside, for the reason ``code``.
+
+    ``person``: of one that is set aside, a digest of the address, to find it when that person is erased.
+    """
 
     booking_id: str
     sha256: bytes
@@ -69,11 +72,7 @@ class Item:
     time: datetime | None = None
     code: str | None = None
     detail: str | None = None
-
-    @property
-    def person(self) -> bytes | None:
-        """Of a row that users are not told of, a digest of the address: to find it when that person is erased."""
-        return hashlib.sha256(self.identity.encode()).digest() if self.identity and not self.snapshot else None
+    person: bytes | None = None
 
     @property
     def outcome(self) -> str:
@@ -108,7 +107,7 @@ def set_aside(row: SourceRow, setting: Setting, code: str, detail: str) -> Item:
         contact="unread",
         class_=Class.REVIEW,
         currency=setting.currency,
-        identity=normalise_email(read.contact.email) if read else None,
+        person=_person(read) if read else None,
         time=_booked(read, setting) if read else None,
         code=code,
         detail=detail,
@@ -122,6 +121,11 @@ def _read(row: SourceRow, setting: Setting) -> BookingSnapshot | None:
         return booking_snapshot(raw, setting.layout, currency=setting.currency, zone=setting.zone)
     except _UNREADABLE:
         return None
+
+
+def _person(read: BookingSnapshot) -> bytes | None:
+    address = normalise_email(read.contact.email)
+    return hashlib.sha256(address.encode()).digest() if address else None
 
 
 def _booked(read: BookingSnapshot, setting: Setting) -> datetime | None:

@@ -1,6 +1,6 @@
 """The use cases of moving the history: predict, import, pause. Each commits its own transactions."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -19,6 +19,7 @@ from bookings_gateway.history.errors import NotReady, Stopped
 from bookings_gateway.history.importer import CHUNK_ROWS, Importer
 from bookings_gateway.history.items import Item, item_of
 from bookings_gateway.history.progress import Status, status
+from bookings_gateway.history.runs import Run
 from bookings_gateway.history.source import Source
 from bookings_gateway.legacy_table import find
 
@@ -35,11 +36,16 @@ _NOW = text("SELECT now()")
 
 @dataclass(slots=True)
 class Prediction:
-    """What an import of the table as it is now would do: counts, and the people who booked."""
+    """What an import of the table as it is now would do: counts, and the people who booked.
 
+    ``by_staff``: bookings under one of the addresses ``staff``.
+    """
+
+    staff: frozenset[str] = frozenset()
     counts: Counts = field(default_factory=Counts)
     identities: set[str] = field(default_factory=set)
     set_aside: list[Item] = field(default_factory=list)
+    by_staff: list[str] = field(default_factory=list)
 
     @property
     def users(self) -> int:
@@ -51,6 +57,8 @@ class Prediction:
         self.counts.add(item)
         if item.identity:
             self.identities.add(item.identity)
+            if item.identity in self.staff:
+                self.by_staff.append(item.booking_id)
         if item.snapshot is None:
             self.set_aside.append(item)
 
@@ -73,9 +81,9 @@ class History:
         columns = runs.plan_of(run)["columns"] if run else None
         return Source(await find(connection, self.table, self.layout), columns)
 
-    async def predict(self) -> Prediction:
+    async def predict(self, *, staff: Collection[str] = ()) -> Prediction:
         """Return what an import would do, by the very functions that do it; changes nothing."""
-        prediction = Prediction()
+        prediction = Prediction(frozenset(staff))
         async with self.engine.connect() as connection:
             await connection.execute(_LOOK_ONLY)
             source = await self.source(connection)
@@ -95,12 +103,11 @@ class History:
 
     @asynccontextmanager
     async def importing(
-        self, *, by: str, force: bool = False, chunk_rows: int | None = None, ends: str = "imported"
+        self, *, by: str, force: bool = False, chunk_rows: int | None = None
     ) -> AsyncIterator[Importer]:
         """Hold the run, a new one or the one begun before, and return what imports it.
 
-        When the block ends well, the run is in the state ``ends``: unless said otherwise, it has imported everything
-        there was. Raises ``ImportHeld`` and ``NotReady``.
+        When the block ends well, the run has imported everything there was. Raises ``ImportHeld`` and ``NotReady``.
         """
         importer = await self._open(by=by, force=force, chunk_rows=chunk_rows)
         try:
@@ -109,7 +116,17 @@ class History:
             await self._say_failed(importer, str(error))
             raise
         async with self.engine.begin() as connection:
-            await runs.end(connection, importer.run, ends)
+            await runs.end(connection, importer.run, "imported")
+
+    async def deciding(self, connection: AsyncConnection) -> Importer:
+        """Return what imports single rows in this transaction, in which nobody else goes on with the run.
+
+        Raises ``NoRun``, ``ImportHeld`` and ``NotReady``.
+        """
+        run = await runs.keep_still(connection)
+        source = await self.source(connection)
+        self._require_same(runs.plan_of(await runs.required(connection)), source)
+        return await self._importer(connection, source, run)
 
     async def _say_failed(self, importer: Importer, why: str) -> None:
         """Leave the sentence for whoever looks; where the database is away, the missing heartbeat tells."""
@@ -132,7 +149,10 @@ class History:
                 plan = await self._plan(connection, source)
                 most = chunk_rows or CHUNK_ROWS
                 run = await runs.begin(connection, plan, by=by, chunk_rows=most, version=version("bookings-gateway"))
-            setting = await source.setting(connection, currency=self.currency, zone=self.zone, now=run.started_at)
+            return await self._importer(connection, source, run)
+
+    async def _importer(self, connection: AsyncConnection, source: Source, run: Run) -> Importer:
+        setting = await source.setting(connection, currency=self.currency, zone=self.zone, now=run.started_at)
         return Importer(self.engine, source, setting, self.capture, self.name, run)
 
     def _reading(self, source: Source) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bookings_gateway.history.checks import MOST_ROWS
 from bookings_gateway.history.move import History, Prediction
 from bookings_gateway.history.source import Source
+from bookings_gateway.history.staff import staff_addresses
 from bookings_gateway.install import TRIGGER, TRUNCATE_TRIGGER
 
 _TRIGGERS = text(
@@ -21,8 +23,8 @@ _SERVER = text(
     """
     SELECT current_setting('server_version') AS version,
            CAST(current_setting('server_version_num') AS integer) AS number,
-           pg_total_relation_size(:oid) AS bytes, current_user AS role,
-           pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = :oid), 'MEMBER') AS owns,
+           pg_total_relation_size(CAST(:oid AS oid)) AS bytes, current_user AS role,
+           pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = CAST(:oid AS oid)), 'MEMBER') AS owns,
            has_schema_privilege('gateway', 'CREATE') AS may_create,
            coalesce((SELECT extract(epoch FROM now() - min(xact_start)) FROM pg_stat_activity
                      WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND datname = current_database()), 0)
@@ -34,7 +36,12 @@ _DUPLICATES = """
     FROM (SELECT count(*) AS n FROM {table} b WHERE b.{reference} IS NOT NULL
           GROUP BY b.{reference} HAVING count(*) > 1) d
 """
-_STAFF = text("SELECT to_regclass('public.users') IS NOT NULL")
+_REPLICAS = text(
+    """
+    SELECT count(*) AS known, count(replay_lsn) AS visible FROM pg_stat_replication
+    """
+)
+_LOGINS = text("SELECT to_regclass('public.users') IS NOT NULL")
 _LEAST_VERSION = 140_000
 _LONG_TRANSACTION_SECONDS = 60
 # What the import adds beside the table: its ledger, events and outbox, per booking, measured.
@@ -79,13 +86,26 @@ async def preflight(history: History) -> Preflight:
         points = [*await _server(connection, source), *await _triggers(connection, source)]
         points += await _oddities(connection, source)
         rows, _ = await source.checksum(connection)
+        staff = await staff_addresses(connection)
     points.append(Point("disk", f"about {rows * _BYTES_PER_BOOKING / 2**20:,.0f} MiB will be added for {rows:,} rows"))
-    prediction = await history.predict()
+    prediction = await history.predict(staff=staff)
+    points += _by_staff(prediction)
     if prediction.set_aside:
         points.append(Point("set aside", f"{len(prediction.set_aside):,} rows, listed below", ok=False))
     layout = source.table.layout
     columns = [(field, column, source.table.columns[column]) for field, column in layout.columns.items()]
     return Preflight(points, columns, prediction)
+
+
+def _by_staff(prediction: Prediction) -> list[Point]:
+    """Customers whose address is a staff account's: by their bookings, never by the address."""
+    found = prediction.by_staff
+    if not found:
+        return []
+    people = len(prediction.identities & prediction.staff)
+    shown = ", ".join(found[:MOST_ROWS]) + (f" and {len(found) - MOST_ROWS:,} more" if len(found) > MOST_ROWS else "")
+    told = f"{people:,} addresses of staff booked {len(found):,} times; they become customers too, without a login"
+    return [Point("staff among the customers", f"{told}: {shown}", ok=False)]
 
 
 async def _server(connection: AsyncConnection, source: Source) -> list[Point]:
@@ -98,7 +118,19 @@ async def _server(connection: AsyncConnection, source: Source) -> list[Point]:
             "role", f"{row.role} {'may' if row.owns else 'may not'} change the table", ok=row.owns, blocks=not row.owns
         ),
         Point("oldest transaction", f"{row.oldest_transaction:.0f} s", ok=is_quiet),
+        *await _replicas(connection, row.role),
     ]
+
+
+async def _replicas(connection: AsyncConnection, role: str) -> list[Point]:
+    """Nothing where there are none."""
+    row = (await connection.execute(_REPLICAS)).one()
+    if not row.known:
+        return []
+    if row.visible:
+        return [Point("replicas", f"{row.visible}: the import waits while one is too far behind")]
+    way_out = f'how far they are behind cannot be seen: GRANT pg_read_all_stats TO "{role}"'
+    return [Point("replicas", f"{row.known}: {way_out}", ok=False)]
 
 
 async def _triggers(connection: AsyncConnection, source: Source) -> list[Point]:
@@ -124,6 +156,6 @@ async def _oddities(connection: AsyncConnection, source: Source) -> list[Point]:
         if twice.rows:
             told = f"{twice.groups} references stand on {twice.rows} rows; their payments' references get a suffix"
             points.append(Point("double references", told, ok=False))
-    if (await connection.execute(_STAFF)).scalar_one():
+    if (await connection.execute(_LOGINS)).scalar_one():
         points.append(Point("table users", "the staff logins, as the old server has them: never touched"))
     return points

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bookings_gateway.history.errors import ImportHeld, LeaseLost, NoRun
+from bookings_gateway.history.errors import ImportHeld, LeaseLost, NoRun, NotReady
 
 _SILENT_SECONDS = 20.0
 
@@ -36,6 +36,7 @@ _TAKE = text(
     WHERE id = :id RETURNING id, started_at
     """
 )
+_KEEP_STILL = text("SELECT FROM import_run WHERE state <> 'rolled_back' FOR UPDATE")
 _HOLD = text("SELECT state, chunk_rows, position FROM import_run WHERE id = :id AND token = :token FOR UPDATE")
 _NOTE = text(
     """
@@ -99,14 +100,32 @@ async def begin(connection: AsyncConnection, plan: Mapping[str, Any], *, by: str
     return Run(row.id, token, row.started_at)
 
 
+async def keep_still(connection: AsyncConnection) -> Run:
+    """Lock the run until the transaction ends, in whatever state it is; nobody goes on with it meanwhile.
+
+    Raises :class:`NoRun`, :class:`ImportHeld` while it is under way, and :class:`NotReady` while it is taken back.
+    """
+    await connection.execute(_KEEP_STILL)
+    run = await required(connection)
+    if run["state"] == "rolling_back":
+        raise NotReady("The import is being taken back; finish that first.")
+    if is_alive(run):
+        raise ImportHeld(run["state"], run["silent_seconds"])
+    return Run(run["id"], run["token"], run["started_at"])
+
+
 async def take(connection: AsyncConnection, run: RowMapping, *, state: str = "running", force: bool = False) -> Run:
     """Go on with a run, whoever had it; the caller commits. Raises :class:`ImportHeld` while that one is alive."""
-    is_busy = run["state"] in {"running", "rolling_back"} and run["silent_seconds"] < _SILENT_SECONDS
-    if is_busy and not force:
+    if is_alive(run) and not force:
         raise ImportHeld(run["state"], run["silent_seconds"])
     token = uuid4()
     row = (await connection.execute(_TAKE, {"id": run["id"], "token": token, "state": state})).one()
     return Run(row.id, token, row.started_at)
+
+
+def is_alive(run: RowMapping) -> bool:
+    """Whether a process goes on with it and gave a sign of life lately."""
+    return run["state"] in {"running", "rolling_back"} and run["silent_seconds"] < _SILENT_SECONDS
 
 
 async def hold(connection: AsyncConnection, run: Run) -> RowMapping:

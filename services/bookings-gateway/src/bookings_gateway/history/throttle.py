@@ -1,6 +1,9 @@
 """When the import has to wait: live work first. Says why in one sentence."""
 
 import asyncio
+import re
+import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.history.errors import PartSilent
 from bookings_gateway.history.others import Others
+from shared.database import is_transient
 
 log = structlog.get_logger(__name__)
 
@@ -20,26 +24,40 @@ _LOOK_SECONDS = 1.0
 _PAUSE_SECONDS = 0.25
 _WATCHED = {"bookings-gateway": "/api/admin/bookings", "payments": "/api/webhooks/stripe"}
 _OUTBOX = text("SELECT count(*) FROM (SELECT FROM outbox LIMIT :most) o")
+# A replica that is away has no row, and who may not see them (see pg_read_all_stats) sees no position: neither counts.
+_REPLICA = text(
+    """
+    SELECT application_name AS name, CAST(pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) AS bigint) AS bytes
+    FROM pg_stat_replication WHERE replay_lsn IS NOT NULL ORDER BY bytes DESC LIMIT 1
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is too much: unsent events here, messages waiting at a consumer, milliseconds of a live request's p95."""
+    """What is too much: unsent events here, messages waiting at a consumer, milliseconds of a live request's p95,
+    megabytes of changes a replica of the database has yet to apply.
+    """
 
     outbox_rows: int = 20_000
     queue_messages: int = 1_000
     live_p95_ms: float = 250.0
+    replica_lag_mb: int = 64
 
 
 @dataclass(slots=True)
 class Throttle:
-    """Watches live latency and backlog. Without services that answer, it watches the outbox alone."""
+    """Watches live latency and backlog. Without services that answer, it watches the database alone.
+
+    ``waited``: seconds, by the kind of reason.
+    """
 
     engine: AsyncEngine
     limits: Limits
     others: Others | None = None
     _seen: dict[str, dict[float, float]] = field(default_factory=dict)
     _reason: str | None = None
+    waited: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -53,23 +71,35 @@ class Throttle:
 
     async def _watch(self) -> None:
         while True:
-            self._reason = await self._look()
+            try:
+                await self.look()
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                self._reason = None  # the import itself finds out what is wrong
             await asyncio.sleep(_LOOK_SECONDS)
 
-    @property
-    def reason(self) -> str | None:
-        """Why the import should wait, as last seen; ``None`` when it may go on."""
+    async def reasons(self) -> AsyncIterator[str]:
+        """Yield why the import has to wait, a moment apart, until it may go on."""
+        while reason := self._reason:
+            started = time.monotonic()
+            yield reason
+            await asyncio.sleep(_PAUSE_SECONDS)
+            self.waited[_kind(reason)] += time.monotonic() - started
+
+    async def look(self) -> str | None:
+        """Return why the import has to wait from now on, as a sentence, or ``None``."""
+        self._reason = await self._seen_now()
         return self._reason
 
-    async def pause(self) -> None:
-        """Wait a moment before asking again."""
-        await asyncio.sleep(_PAUSE_SECONDS)
-
-    async def _look(self) -> str | None:
+    async def _seen_now(self) -> str | None:
         async with self.engine.connect() as connection:
             unsent = (await connection.execute(_OUTBOX, {"most": self.limits.outbox_rows + 1})).scalar_one()
+            replica = (await connection.execute(_REPLICA)).one_or_none()
         if unsent > self.limits.outbox_rows:
             return f"more than {self.limits.outbox_rows:,} events wait to be sent"
+        if replica and replica.bytes > self.limits.replica_lag_mb * 2**20:
+            return f"replica {replica.name} is {replica.bytes / 2**20:,.0f} MB behind > {self.limits.replica_lag_mb} MB"
         parts = self.others.urls if self.others else ()
         return next(filter(None, await asyncio.gather(*map(self._look_at, parts))), None)
 
@@ -108,3 +138,8 @@ class Throttle:
         if not before or requests < 5:
             return None
         return min(bound for bound, count in sorted(since.items()) if count >= 0.95 * requests)
+
+
+def _kind(reason: str) -> str:
+    """A reason without its figures."""
+    return re.sub(r"\b\d[\d,.]*( ms| MB)?", "…", reason)

@@ -18,6 +18,7 @@ from bookings_gateway.history.checks import Check, Findings, of_rows, of_values
 from bookings_gateway.history.move import History
 from bookings_gateway.history.others import PARTS, Others
 from bookings_gateway.history.source import Source
+from bookings_gateway.history.verify_answers import check_answers
 from bookings_gateway.history.verify_money import MoneyChecks
 from bookings_gateway.history.verify_rows import RowChecks
 from bookings_gateway.history.verify_totals import check_totals
@@ -83,6 +84,8 @@ async def verify(history: History, others: Others) -> Verification:
     money = MoneyChecks(history.engine, others, found)
     balance = await money.run()
     async with history.engine.connect() as connection:
+        answers = await check_answers(connection, history, source)
+    async with history.engine.connect() as connection:
         statuses = _statuses(runs.plan_of(run)["statuses"], await source.statuses(connection), rows.touched)
         checks = [
             found.check("V1", "every source booking has exactly one final outcome per stage"),
@@ -94,6 +97,7 @@ async def verify(history: History, others: Others) -> Verification:
             found.check("V7", "every distinct form of contact is kept"),
             *await check_totals(connection, source, others, currency=history.currency),
             await _queues(connection, others),
+            answers,
             statuses,
             *await _decided(connection),
         ]

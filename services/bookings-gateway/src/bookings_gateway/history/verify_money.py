@@ -28,7 +28,8 @@ _DUE_MONEY = text(
 _ITEMS_OF = text(
     """
     SELECT i.booking_id, i.class AS class_, i.currency, i.month, i.amount, i.refunded,
-           CAST(u.user_id AS text) AS user_id, i.outcome
+           CAST(u.user_id AS text) AS user_id, i.outcome,
+           i.decided_by IS NOT NULL AND 'amount_disagrees' = ANY(i.reviews) AS waived
     FROM import_item i LEFT JOIN booking_user u USING (booking_id) WHERE i.booking_id = ANY(CAST(:ids AS text[]))
     """
 )
@@ -37,14 +38,29 @@ _PAYING_ITEMS = text(
     SELECT booking_id FROM import_item WHERE outcome = 'published' AND class = ANY(CAST(:paying AS text[]))
     """
 )
+# A new disagreement wants a decision of its own, whatever was decided on the booking before.
+_REVIEW = text(
+    """
+    UPDATE import_item SET reviews = reviews || CAST('amount_disagrees' AS text),
+                           decided_by = NULL, decided_at = NULL, reason = NULL
+    WHERE booking_id = ANY(CAST(:ids AS text[])) AND 'amount_disagrees' <> ALL(reviews)
+    """
+)
+_AGREED = text(
+    """
+    UPDATE import_item SET reviews = array_remove(reviews, 'amount_disagrees')
+    WHERE reviews <> '{}' AND 'amount_disagrees' = ANY(reviews) AND booking_id <> ALL(CAST(:ids AS text[]))
+    """
+)
 MoneyKey = tuple[str, str, str]
 
 
 @dataclass(slots=True)
 class Line:
-    """Money of one class, currency and local month: due by the rows, there as payments, and by Stripe otherwise.
+    """Money of one class, currency and local month: due by the rows, there as payments, and what explains the rest.
 
-    ``in_review`` is by how much Stripe's own figures differ from the rows', each such payment in review.
+    By how much Stripe's own figures differ from the rows' is ``in_review`` until somebody decided on the booking, then
+    ``waived``. A payment somebody canceled since is ``waived`` too.
     """
 
     rows: int = 0
@@ -54,17 +70,18 @@ class Line:
     recorded: Decimal = Decimal(0)
     refunded: Decimal = Decimal(0)
     in_review: Decimal = Decimal(0)
+    waived: Decimal = Decimal(0)
 
     @property
     def balanced(self) -> bool:
         return (self.rows, self.due, self.due_refunded) == (
             self.payments,
-            self.recorded + self.in_review,
+            self.recorded + self.in_review + self.waived,
             self.refunded,
         )
 
     def as_json(self) -> dict[str, Any]:
-        sums = ("due", "due_refunded", "recorded", "refunded", "in_review")
+        sums = ("due", "due_refunded", "recorded", "refunded", "in_review", "waived")
         shown = {name: f"{getattr(self, name):.2f}" for name in sums}
         return {"rows": self.rows, "payments": self.payments, **shown, "balanced": self.balanced}
 
@@ -81,7 +98,10 @@ class MoneyChecks:
     missing: set[str] = field(default_factory=set)
 
     async def run(self) -> Check:
-        """Ask payments for every migrated payment; return the balance. V6 is found on the way."""
+        """Ask payments for every migrated payment; return the balance. V6 is found on the way.
+
+        Where Stripe and the row disagree, the booking becomes an entry of the error desk.
+        """
         async with self.engine.connect() as connection:
             for row in await connection.execute(_DUE_MONEY, {"paying": list(PAYING)}):
                 line = self.lines[row.class_, row.currency, _month(row.month)]
@@ -94,6 +114,9 @@ class MoneyChecks:
                 await self._lay_beside(page)
                 page = []
         await self._lay_beside(page)
+        async with self.engine.begin() as connection:
+            for mark in (_REVIEW, _AGREED):
+                await connection.execute(mark, {"ids": self.disagreeing})
         return self._balance()
 
     async def _lay_beside(self, payments: Sequence[Mapping[str, Any]]) -> None:
@@ -110,28 +133,31 @@ class MoneyChecks:
             self._count(payment, items[booking_id])
 
     def _count(self, payment: Mapping[str, Any], item: RowMapping) -> None:
-        """Pending ones count by what they are about: nothing was received yet, and nothing is missing."""
-        line = self.lines[item["class_"], payment["currency"], _month(item["month"])]
-        minor = payment["received"] if payment["status"] == "succeeded" else payment["amount"]
-        amount = to_decimal(minor, payment["currency"])
+        line = self.lines[item["class_"], item["currency"], _month(item["month"])]
+        amount = _recorded(payment, item["currency"])
+        difference = item["amount"] - amount
         line.payments += 1
         line.recorded += amount
-        if payment["told_by_stripe"]:
-            line.in_review += item["amount"] - amount
+        if payment["canceled"]:
+            line.waived += difference
+        elif payment["told_by_stripe"] and difference:
+            self.disagreeing.append(item["booking_id"])
+            line.waived += difference if item["waived"] else 0
+            line.in_review += 0 if item["waived"] else difference
+        if payment["canceled"] or payment["told_by_stripe"]:
             line.refunded += item["amount"] if item["refunded"] else 0
-            if amount != item["amount"]:
-                self.disagreeing.append(item["booking_id"])
         else:
             line.refunded += to_decimal(payment["refunded"], payment["currency"])
 
     def _balance(self) -> Check:
         lines = self.lines.values()
         due, recorded = sum(line.due for line in lines), sum(line.recorded for line in lines)
-        review = sum(line.in_review for line in lines)
+        review, waived = sum(line.in_review for line in lines), sum(line.waived for line in lines)
         wrong = sorted([*self.found.wrong["V5"], *self.missing])
         balanced = all(line.balanced for line in lines) and not wrong
         claim = f"the money agrees to the penny, in each of {len(lines)} classes, currencies and months"
         actual = f"{recorded:,.2f} recorded" + (f" and {review:,.2f} in review by Stripe's figures" if review else "")
+        actual += f" and {waived:,.2f} waived or canceled" if waived else ""
         return Check("V5", claim, f"{due:,.2f} due", actual, balanced, wrong[:MOST_ROWS], len(wrong))
 
     def as_json(self) -> list[dict[str, Any]]:
@@ -140,6 +166,14 @@ class MoneyChecks:
             {"class": class_, "currency": currency, "month": month, **line.as_json()}
             for (class_, currency, month), line in sorted(self.lines.items())
         ]
+
+
+def _recorded(payment: Mapping[str, Any], currency: str) -> Decimal:
+    """What a payment amounts to. A pending one by what it is about: nothing came yet, and nothing is missing."""
+    if payment["currency"] != currency or payment["canceled"]:
+        return Decimal(0)
+    received: int = payment["amount"] if payment["status"] == "pending" else payment["received"]
+    return to_decimal(received, currency)
 
 
 def _month(month: date | None) -> str:

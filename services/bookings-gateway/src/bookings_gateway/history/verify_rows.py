@@ -7,8 +7,9 @@ from hashlib import blake2b
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bookings_gateway.domain import Layout, read_contact, read_row
 from bookings_gateway.history.checks import Findings
-from bookings_gateway.history.items import Item, Setting, SourceRow, item_of
+from bookings_gateway.history.items import Setting, SourceRow
 from bookings_gateway.history.others import Others
 from bookings_gateway.history.source import Source
 from shared.emails import normalise_email
@@ -64,10 +65,10 @@ class RowChecks:
             found = await connection.execute(_LEDGER_OF, {"ids": [row.booking_id for row in rows]})
             ledger = {row["booking_id"]: row for row in found.mappings()}
         for row in rows:
-            self._judge(row, ledger[row.booking_id], item_of(row, setting))
+            self._judge(row, ledger[row.booking_id], setting.layout)
         return rows
 
-    def _judge(self, row: SourceRow, entry: RowMapping, item: Item) -> None:
+    def _judge(self, row: SourceRow, entry: RowMapping, layout: Layout) -> None:
         if entry["outcome"] in {None, "withdrawn"}:  # not the import's: a live event told it, or nobody did
             self.touched += 1
             self.found.judge("V1", row.booking_id, ok=bool(entry["later"] and entry["user_id"]))
@@ -76,10 +77,16 @@ class RowChecks:
         self.found.judge("V1", row.booking_id, ok=not waiting and (entry["payments"] or 0) <= 1)
         self.found.judge("V2", row.booking_id, ok=entry["later"] or bytes(entry["sha256"]) == row.sha256)
         self.touched += bool(entry["later"])
-        if entry["outcome"] == "published" and not entry["later"] and item.snapshot:
-            contact = list(item.snapshot.contact.model_dump().values())
+        if entry["outcome"] == "published" and not entry["later"]:
+            contact = _contact(row, layout)
             is_kept = _digest(entry["user_id"], contact) in self.kept
             self.found.judge("V7", row.booking_id, ok=is_kept or not any(contact))
+
+
+def _contact(row: SourceRow, layout: Layout) -> list[str | None]:
+    """The contact as it was told."""
+    raw = {**read_row(row.text), **(row.correction or {})}
+    return list(read_contact(raw, layout).model_dump().values())
 
 
 def _digest(user: str | None, values: Sequence[object]) -> bytes:

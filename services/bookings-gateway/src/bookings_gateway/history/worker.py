@@ -1,11 +1,13 @@
 """What the running gateway does for a move: tells how far it is."""
 
 import asyncio
+import time
 
 import prometheus_client
 import structlog
 from sqlalchemy import text
 
+from bookings_gateway.history.figures import Sparing
 from shared.database import is_transient
 from shared.service import Service
 
@@ -44,10 +46,14 @@ _FAILED = text(
 
 async def run(service: Service) -> None:
     """Look after a move until cancelled. Costs one small query while there is none, or it has ended."""
-    settled = False
+    settled, sparing = False, Sparing()
     while True:
         try:
-            settled = await _look(service, settled=settled)
+            is_moving = await _look(service)
+            if (is_moving or not settled) and sparing.is_due:
+                started = time.monotonic()
+                settled = await _count(service)
+                sparing.looked(started)
         except Exception as error:
             if not is_transient(error):
                 raise
@@ -55,23 +61,24 @@ async def run(service: Service) -> None:
         await asyncio.sleep(_EVERY_SECONDS)
 
 
-async def _look(service: Service, *, settled: bool) -> bool:
+async def _look(service: Service) -> bool:
+    """Tell how the run is, and whether a process goes on with it."""
     async with service.engine.begin() as connection:
         row = (await connection.execute(_MEASURE)).one_or_none()
         RUNNING.set(bool(row and row.running))
         HEARTBEAT.set(row.silent if row and row.running else 0)
-        failed = (await connection.execute(_FAILED)).scalar_one_or_none()
-        DRIFT.set(failed or 0)
-        if settled and not (row and row.running):
-            return True
-        SET_ASIDE.set(0)
-        for outcome in await connection.execute(_OUTCOMES):
-            ITEMS.labels(outcome.outcome).set(outcome.rows)
-            if outcome.outcome == "set_aside":
-                SET_ASIDE.set(outcome.rows)
-        if row is None:
-            return True
+        DRIFT.set((await connection.execute(_FAILED)).scalar_one_or_none() or 0)
+    return bool(row and row.running)
+
+
+async def _count(service: Service) -> bool:
+    """Count the ledger; return whether every booking in it has reached its end."""
+    async with service.engine.connect() as connection:
+        outcomes = {row.outcome: row.rows for row in await connection.execute(_OUTCOMES)}
         waiting = (await connection.execute(_WAITING)).one()
-        WAITING.labels("links").set(waiting.links)
-        WAITING.labels("payments").set(waiting.payments)
-        return not row.running and not waiting.links and not waiting.payments
+    SET_ASIDE.set(outcomes.get("set_aside", 0))
+    for outcome, rows in outcomes.items():
+        ITEMS.labels(outcome).set(rows)
+    WAITING.labels("links").set(waiting.links)
+    WAITING.labels("payments").set(waiting.payments)
+    return not waiting.links and not waiting.payments

@@ -5,11 +5,11 @@ What is served when the new answer is switched off, and what it is compared with
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import tzinfo
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bookings_gateway.legacy_table import LegacyTable, quoted
@@ -36,19 +36,36 @@ async def old_row(connection: AsyncConnection, table: LegacyTable, zone: tzinfo,
     return found[0] if found else None
 
 
+async def old_pages(
+    connection: AsyncConnection, table: LegacyTable, zone: tzinfo, *, rows: int
+) -> AsyncGenerator[list[str]]:
+    """Yield all bookings likewise, so many at a time; within one transaction."""
+    types = _types(table)
+    async with connection.stream(_query(table, types, "true", "")) as found:
+        async for page in found.partitions(rows):
+            yield await asyncio.to_thread(_objects, page, types, zone)
+
+
 async def _read(
     connection: AsyncConnection, table: LegacyTable, zone: tzinfo, condition: str, paging: str, **bound: object
 ) -> list[str]:
-    types = {name: type_ for name, type_ in table.columns.items() if name != table.layout.user_id}
-    columns = ", ".join(
-        f"CASE WHEN b.{quoted(name)} IS NOT NULL THEN format('%s', b.{quoted(name)}) END" for name in types
-    )
-    query = text(_ROWS.format(columns=columns, condition=condition, **table.names) + paging)
-    rows = (await connection.execute(query, bound)).all()
+    types = _types(table)
+    rows = (await connection.execute(_query(table, types, condition, paging), bound)).all()
     return await asyncio.to_thread(_objects, rows, types, zone)  # of ten thousand rows, a tenth of a second
 
 
-def _objects(rows: Sequence[Sequence[Any]], types: dict[str, str], zone: tzinfo) -> list[str]:
+def _types(table: LegacyTable) -> Mapping[str, str]:
+    return {name: type_ for name, type_ in table.columns.items() if name != table.layout.user_id}
+
+
+def _query(table: LegacyTable, types: Mapping[str, str], condition: str, paging: str) -> TextClause:
+    columns = ", ".join(
+        f"CASE WHEN b.{quoted(name)} IS NOT NULL THEN format('%s', b.{quoted(name)}) END" for name in types
+    )
+    return text(_ROWS.format(columns=columns, condition=condition, **table.names) + paging)
+
+
+def _objects(rows: Sequence[Sequence[Any]], types: Mapping[str, str], zone: tzinfo) -> list[str]:
     keys = [f"{json.dumps(name)}:" for name in types]
     kinds = list(types.values())
     return [

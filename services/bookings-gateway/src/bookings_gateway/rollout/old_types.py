@@ -16,9 +16,11 @@ Encode = Callable[[str, tzinfo], str]
 _TIME = re.compile(
     r"(\d+)-(\d\d)-(\d\d)(?: (\d\d):(\d\d):(\d\d)(\.\d+)?)?([+-]\d\d(?::\d\d){0,2})?( BC)?",
 )
+_UTC_TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.(\d{1,3})\d*)?\+00")  # nearly every one
 _INTERVAL = re.compile(r"(-?\d+) (year|mon|day)s?|([+-])?(\d+):(\d\d):(\d\d)(?:\.(\d+))?")
 _POINT = re.compile(r"<?\(([^,]+),([^)]+)\)(?:,([^>]+)>)?")
 _ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,{}]+)|([{},])', re.DOTALL)
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 _CYCLE = 400  # years after which the calendar repeats itself
 _LATEST_YEAR = 275760
 
@@ -34,7 +36,7 @@ def encode(value: Text, type_: str, zone: tzinfo) -> str:
 
 
 def _string(value: str, _zone: tzinfo) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
 def _verbatim(value: str, _zone: tzinfo) -> str:
@@ -51,6 +53,9 @@ def _float(value: str, _zone: tzinfo) -> str:
 
 def _moment(value: str, zone: tzinfo) -> str:
     """A time as ``toISOString`` writes it; one without zone is the server's own."""
+    if usual := _UTC_TIME.fullmatch(value):
+        date, clock, fraction = usual.groups()
+        return f'"{date}T{clock}.{fraction or "":0<3}Z"'
     found = _TIME.fullmatch(value)
     if found is None:
         return "null"

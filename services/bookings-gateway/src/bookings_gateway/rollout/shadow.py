@@ -2,6 +2,9 @@
 
 Never in the request: that only asks for a comparison, and when one is under way or was a second ago, not even that.
 Both answers are read from one snapshot, so what they differ in is never a write between them.
+
+Pages of the listing are compared, whatever was asked for: one booking, the listing and the answer to a write are made
+by one statement from the same expressions, the old ones by one function, so that a page of each shows them all.
 """
 
 import asyncio

@@ -23,19 +23,25 @@ class Rollout:
         if self._is_enriched(actor):
             listing = await self.bookings.find(wanted)
             return listing.body, listing.total
-        if self.flags.is_on(Flag.SHADOW, actor):
-            self.shadow.ask()
+        self._ask_for_comparison(actor)
         return await self.bookings.find_as_before(wanted), None
 
     async def get(self, actor: Actor, id_: str) -> bytes:
         """Return one booking as a JSON object."""
-        return await (self.bookings.get(id_) if self._is_enriched(actor) else self.bookings.get_as_before(id_))
+        if self._is_enriched(actor):
+            return await self.bookings.get(id_)
+        self._ask_for_comparison(actor)
+        return await self.bookings.get_as_before(id_)
 
     async def answer(self, actor: Actor, written: bytes) -> bytes:
         """Return what a write answers, given the new answer to it."""
         if self._is_enriched(actor):
             return written
         return await self.bookings.get_as_before(str(json.loads(written)[self.bookings.tables.layout.id]))
+
+    def _ask_for_comparison(self, actor: Actor) -> None:
+        if self.flags.is_on(Flag.SHADOW, actor):
+            self.shadow.ask()
 
     def _is_enriched(self, actor: Actor) -> bool:
         return self.flags.is_on(Flag.ENRICHMENT, actor)

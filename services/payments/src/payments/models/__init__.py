@@ -5,7 +5,7 @@ first, payment rows by id, fetch requests by id. Nobody commits here.
 """
 
 from payments.models.bookings import add_booking_keys, add_links, bookings_known, own_matching, share_matching
-from payments.models.objects import ObjectRow, event_bodies, kept, lock_objects, objects_of, save_objects
+from payments.models.objects import ObjectRow, event_bodies, kept, lock_objects, objects_of, save_objects, unsettled
 from payments.models.payments import (
     Payment,
     forget_payments,
@@ -36,4 +36,5 @@ __all__ = [
     "save_objects",
     "save_payments",
     "share_matching",
+    "unsettled",
 ]

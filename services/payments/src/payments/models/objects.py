@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from payments.domain.settled import unsettled_since
 from payments.domain.versions import Kept
 from payments.models.bookings import MATCHING
 
@@ -70,9 +71,17 @@ _EVENT_BODIES = text(
 )
 _SAVE = text(
     """
-    UPDATE stripe_object SET payment_id = r.payment_id, waits_for = r.waits_for, kept = r.kept
-    FROM json_to_recordset(CAST(:rows AS json)) AS r (id text, payment_id uuid, waits_for text, kept json)
+    UPDATE stripe_object SET payment_id = r.payment_id, waits_for = r.waits_for, kept = r.kept, unsettled = r.unsettled
+    FROM json_to_recordset(CAST(:rows AS json))
+        AS r (id text, payment_id uuid, waits_for text, kept json, unsettled bigint)
     WHERE stripe_object.id = r.id
+    """
+)
+
+
+_UNSETTLED = text(
+    """
+    SELECT kept #>> '{newest,object,kind}' AS kind, id FROM stripe_object WHERE unsettled >= :since ORDER BY id
     """
 )
 
@@ -115,7 +124,23 @@ async def event_bodies(connection: AsyncConnection, ids: Iterable[str]) -> list[
 async def save_objects(connection: AsyncConnection, rows: Sequence[ObjectRow]) -> None:
     """Write locked objects back."""
     if rows:  # the driver reads UUIDs as a class of its own, hence `str`
-        await connection.execute(_SAVE, {"rows": orjson.dumps(list(rows), default=str).decode()})
+        written = [_columns(row) for row in rows]
+        await connection.execute(_SAVE, {"rows": orjson.dumps(written, default=str).decode()})
+
+
+async def unsettled(connection: AsyncConnection, *, since: int) -> list[tuple[str, str]]:
+    """Return kind and id of the objects that a walk from the unix second ``since`` on reads again."""
+    return [(row.kind, row.id) for row in await connection.execute(_UNSETTLED, {"since": since})]
+
+
+def _columns(row: ObjectRow) -> dict[str, object]:
+    return {
+        "id": row.id,
+        "payment_id": row.payment_id,
+        "waits_for": row.waits_for,
+        "kept": row.kept,
+        "unsettled": unsettled_since(row.kept) if row.kept else None,
+    }
 
 
 def _object(row: Row[tuple[object, ...]]) -> ObjectRow:

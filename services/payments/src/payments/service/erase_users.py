@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments.domain.redaction import customer_of, redacted
 from shared.database import is_transient
+from shared.forgotten_letters import forgetting_letters, naming
 
 log = structlog.get_logger(__name__)
 
@@ -79,14 +80,14 @@ _FORGET = [
         WHERE booking_hint.booking_id = l.booking_id AND email IS NOT NULL
         """
     ),
-    text(
-        """
-        UPDATE dead_letter d SET body = '', state = 'discarded',
-            decided_at = coalesce(decided_at, now()), decided_by = coalesce(decided_by, 'erase')
-        WHERE body <> '' AND (
-            EXISTS (SELECT FROM erased_user e WHERE e.user_id = d.subject)
-            OR EXISTS (SELECT FROM erased_user JOIN booking_link l USING (user_id) WHERE l.booking_id = d.subject))
-        """
+    forgetting_letters(
+        naming(
+            """
+            SELECT FROM erased_user e WHERE e.user_id = named.id
+            UNION ALL
+            SELECT FROM erased_user JOIN booking_link l USING (user_id) WHERE l.booking_id = named.id
+            """
+        )
     ),
 ]
 

@@ -26,12 +26,21 @@ _BODY = text("SELECT body FROM stripe_delivery WHERE event_id = :id ORDER BY id 
 _DECISIONS = text(
     "SELECT action, reason, decided_by, decided_at FROM stripe_event_decision WHERE event_id = :id ORDER BY id"
 )
-# Both wait for a worker that has the row, and then find what became of it: an event that took effect is never applied
+# All wait for a worker that has the row, and then find what became of it: an event that took effect is never applied
 # again by this, and none that is being applied is called ignored.
 _RETRY = text(
     """
     UPDATE stripe_event SET next_attempt_at = now(), attempts = 0
     WHERE id = :id AND state IN ('failed', 'quarantined', 'ignored')
+    """
+)
+_RETRY_ALL = text(
+    """
+    WITH due AS (
+        UPDATE stripe_event SET next_attempt_at = now(), attempts = 0
+        WHERE state = :state AND (CAST(:type AS text) IS NULL OR type = :type) RETURNING id
+    )
+    INSERT INTO stripe_event_decision (event_id, action, decided_by) SELECT id, 'retry', :by FROM due ORDER BY id
     """
 )
 _IGNORE = text(
@@ -80,6 +89,15 @@ async def show_event(engine: AsyncEngine, id_: str) -> StoredEvent | None:
 async def retry_event(engine: AsyncEngine, id_: str, *, by: str) -> bool:
     """Make an event that took no effect due again, with all its attempts, and commit; ``False`` if there is none."""
     return await _decide(engine, _RETRY, id_, action="retry", reason=None, by=by)
+
+
+async def retry_events(engine: AsyncEngine, *, state: str, type_: str | None, by: str) -> int:
+    """Make all events in a state in which they took no effect due again, those of one type when said, and commit.
+
+    Return how many.
+    """
+    async with engine.begin() as connection:
+        return (await connection.execute(_RETRY_ALL, {"state": state, "type": type_, "by": by})).rowcount
 
 
 async def ignore_event(engine: AsyncEngine, id_: str, *, reason: str, by: str) -> bool:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from payments import models
 from payments.errors import UnreadableEvent
 from payments.service.fetch_objects import Items, ObjectReader
 from payments.service.fetched import FetchedTaker
@@ -19,32 +19,6 @@ from payments.service.reconcile_report import Missed, Report
 
 LISTS = ("payment_intents", "charges", "refunds", "disputes", "checkout/sessions")
 _MAY_STILL_FAIL = timedelta(days=35)
-
-# What is not final here. A cart nobody went on with, a lapsed authorisation and a refund that arrived long ago would
-# be read for ever, so those count only for some time; money under way always does. A captured charge is not final
-# before its fee is known.
-_NOT_FINAL = text(
-    """
-    SELECT id, kind FROM (
-        SELECT id, kept #>> '{newest,object,kind}' AS kind, kept #>> '{newest,object,status}' AS status,
-               kept #>> '{newest,object,captured}' AS captured,
-               kept #>> '{newest,object,payment_status}' AS payment_status,
-               coalesce(kept #>> '{newest,object,fee}', kept #>> '{sources,fee,seen}') IS NOT NULL AS fee_known,
-               CAST(kept #>> '{newest,object,created}' AS bigint) >= :recent AS recent
-        FROM stripe_object WHERE kept IS NOT NULL
-    ) o
-    WHERE CASE kind
-        WHEN 'payment_intent' THEN status IN ('requires_action', 'processing', 'requires_capture')
-            OR (recent AND status IN ('requires_payment_method', 'requires_confirmation'))
-        WHEN 'charge' THEN status = 'pending'
-            OR (recent AND status = 'succeeded' AND (captured = 'false' OR NOT fee_known))
-        WHEN 'refund' THEN status IN ('pending', 'requires_action') OR (recent AND status = 'succeeded')
-        WHEN 'dispute' THEN status NOT IN ('won', 'lost', 'warning_closed', 'prevented')
-        ELSE status = 'open' OR (recent AND payment_status = 'unpaid')
-    END
-    ORDER BY id
-    """
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +30,14 @@ class ObjectWalk:
     taker: FetchedTaker
 
     async def run(self, report: Report) -> None:
-        """Walk the lists of the report's time, then what is not final here; commits per object."""
+        """Walk the lists of the report's time, then what is unsettled here; commits per object."""
         met: set[str] = set()
         for path in LISTS:
             async for items, requested_at in self.reader.listed(path, created=_window(report)):
                 await self._take(items, requested_at, report, met)
                 if path == "charges":
                     await self._refunds_of(items, report, met)
-        for kind, id_ in await self._not_final(report):
+        for kind, id_ in await self._unsettled(report):
             if id_ not in met:
                 await self._read_again(kind, id_, report, met)
 
@@ -95,10 +69,10 @@ class ObjectWalk:
             except UnreadableEvent:
                 report.unreadable.append(item["id"])
 
-    async def _not_final(self, report: Report) -> list[tuple[str, str]]:
+    async def _unsettled(self, report: Report) -> list[tuple[str, str]]:
         recent = int(min(report.since, report.until - _MAY_STILL_FAIL).timestamp())
         async with self.engine.connect() as connection:
-            return [(row.kind, row.id) for row in await connection.execute(_NOT_FINAL, {"recent": recent})]
+            return await models.unsettled(connection, since=recent)
 
 
 def _window(report: Report) -> dict[str, int]:

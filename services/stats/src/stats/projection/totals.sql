@@ -35,13 +35,18 @@ WITH wanted AS (
            max((SELECT max(a.time) FROM activity a WHERE a.user_id = m.user_id)) AS last_activity
     FROM member m GROUP BY m.canonical
 )
-SELECT w.user_id,
-       coalesce((SELECT m.canonical FROM merge_fact m WHERE m.user_id = w.user_id), w.user_id) AS canonical,
-       CAST(coalesce(money.bookings, 0) AS bigint) AS total_bookings,
-       coalesce(money.currencies, '[]') AS currencies,
-       dates.first_booking AS first_booking_date,
-       dates.last_booking AS last_booking_date,
-       dates.last_activity AS last_activity_date
-FROM wanted w
-LEFT JOIN money ON money.canonical = w.user_id
-LEFT JOIN dates ON dates.canonical = w.user_id
+-- Put together by one grouping, without a join: of a few hundred users each would be compared with every other.
+SELECT all_of.user_id,
+       coalesce((SELECT m.canonical FROM merge_fact m WHERE m.user_id = all_of.user_id), all_of.user_id) AS canonical,
+       CAST(coalesce(sum(all_of.bookings), 0) AS bigint) AS total_bookings,
+       coalesce((array_agg(all_of.currencies) FILTER (WHERE all_of.currencies IS NOT NULL))[1], '[]') AS currencies,
+       min(all_of.first_booking) AS first_booking_date,
+       max(all_of.last_booking) AS last_booking_date,
+       max(all_of.last_activity) AS last_activity_date
+FROM (
+    SELECT user_id, NULL AS bookings, CAST(NULL AS jsonb) AS currencies, CAST(NULL AS timestamptz) AS first_booking,
+           CAST(NULL AS timestamptz) AS last_booking, CAST(NULL AS timestamptz) AS last_activity FROM wanted
+    UNION ALL SELECT canonical, bookings, currencies, NULL, NULL, NULL FROM money
+    UNION ALL SELECT canonical, NULL, NULL, first_booking, last_booking, last_activity FROM dates
+) AS all_of
+GROUP BY all_of.user_id

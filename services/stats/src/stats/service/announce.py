@@ -1,4 +1,8 @@
-"""After a switch: say ``user_totals.changed`` for the users whose totals differ from what was announced, once each."""
+"""Announcing later: ``user_totals.changed`` for the users whose totals differ from what was announced, once each.
+
+Those a switch leaves differing, and those bulk events touch: an import brings a user's bookings, links and payments one
+after the other, and telling what their totals are in between would cost more than everything else.
+"""
 
 from collections.abc import Callable, Collection
 from uuid import UUID
@@ -9,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared import event_log
 from stats import projector, totals
 
-PAGE = 200
+PAGE = 500
 
 # Rows belong to a generation and count once that one is live. Locked rows are another process's.
 _TAKE = text(
@@ -28,7 +32,13 @@ _ADD = text(
     """
 )
 
-
+_ADD_TO_LIVE = text(
+    """
+    INSERT INTO public.to_announce (schema, user_id)
+    SELECT g.schema, t.user_id FROM public.generation g CROSS JOIN unnest(CAST(:users AS uuid[])) AS t (user_id)
+    WHERE g.live ON CONFLICT DO NOTHING
+    """
+)
 _WAITING = text("SELECT EXISTS (SELECT FROM to_announce t JOIN generation g USING (schema) WHERE g.live)")
 
 
@@ -36,6 +46,12 @@ async def look_at(connection: AsyncConnection, schema: str, users: Collection[UU
     """Note users to be looked at once ``schema`` is live."""
     if users:
         await connection.execute(_ADD, {"schema": schema, "users": sorted(users)})
+
+
+async def look_at_soon(connection: AsyncConnection, users: Collection[UUID]) -> None:
+    """Note users to be looked at in the live generation, whose apply lock the caller holds."""
+    if users:
+        await connection.execute(_ADD_TO_LIVE, {"users": sorted(users)})
 
 
 async def announce_changes(engine: AsyncEngine, source: str, *, say: Callable[[str], None] = lambda _: None) -> int:

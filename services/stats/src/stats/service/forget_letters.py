@@ -1,24 +1,24 @@
 """Take erased people out of dead letters, which hold events as they came. The journal never held anything personal."""
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.forgotten_letters import forgetting_letters, naming
 from stats.projector import enter_reading
 
-# A letter is theirs that is about them, or about a booking of theirs. Where there are no letters nothing is looked for.
-_FORGET = text(
-    """
-    UPDATE public.dead_letter d SET body = '', state = 'discarded',
-        decided_at = coalesce(decided_at, now()), decided_by = coalesce(decided_by, 'erase')
-    WHERE body <> '' AND EXISTS (
+# About them, or about a booking of theirs. Where there are no letters nothing is looked for.
+_FORGET = forgetting_letters(
+    naming(
+        """
         SELECT FROM (
-            SELECT f.user_id FROM booking_fact f WHERE f.booking_id = d.subject
+            SELECT f.user_id FROM booking_fact f WHERE f.booking_id = named.id
             UNION ALL
-            SELECT CAST(d.subject AS uuid) WHERE pg_input_is_valid(d.subject, 'uuid')
+            SELECT CAST(named.id AS uuid) WHERE pg_input_is_valid(named.id, 'uuid')
         ) owner
         JOIN activity a USING (user_id)
-        WHERE a.kind = 'user.erased')
-    """
+        WHERE a.kind = 'user.erased'
+        """
+    ),
+    table="public.dead_letter",
 )
 
 

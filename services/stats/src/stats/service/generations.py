@@ -31,6 +31,13 @@ _ENTHRONE = text("UPDATE generation SET live = true, live_since = now(), retired
 _FORGET = text("DELETE FROM generation WHERE schema = :schema AND NOT live RETURNING schema")
 _OTHERS = text("SELECT schema FROM generation WHERE NOT live")
 _STRIKE = text("DELETE FROM to_announce WHERE schema = :schema")
+_CARRY_OVER = text(
+    """
+    INSERT INTO to_announce (schema, user_id)
+    SELECT :schema, user_id FROM to_announce WHERE schema = (SELECT schema FROM generation WHERE live)
+    ON CONFLICT DO NOTHING
+    """
+)
 # Readers that found a generation live may still be in it for a moment.
 _DROPPABLE = text(
     """
@@ -145,6 +152,10 @@ async def move_cursor(connection: AsyncConnection, schema: str, position: Positi
 
 
 async def make_live(connection: AsyncConnection, schema: str) -> None:
-    """Retire the live generation and make this one live; the caller holds the apply lock and commits."""
+    """Retire the live generation and make this one live; the caller holds the apply lock and commits.
+
+    Whoever was still to be looked at is looked at in this one.
+    """
+    await connection.execute(_CARRY_OVER, {"schema": schema})
     await connection.execute(_RETIRE)
     await connection.execute(_ENTHRONE, {"schema": schema})

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared import event_log
 from shared.database import sqlstate
 from shared.emails import normalise_email
+from shared.forgotten_letters import forgetting_letters, naming
 from users.domain import identity_digest
 from users.errors import BusyElsewhere, NotConfirmed
 from users.service.audit import Decision, record, take_turn
@@ -50,15 +51,12 @@ _WRITTEN = text(
     """
 )
 # A dead letter is theirs if it is about a booking of theirs or has an address of theirs in it, whatever it is.
-_DEAD_LETTERS = text(
+_DEAD_LETTERS = forgetting_letters(
+    naming("SELECT FROM booking_link l WHERE l.booking_id = named.id AND l.user_id = ANY(CAST(:ids AS uuid[]))"),
     """
-    UPDATE dead_letter
-    SET body = '{"erased": true}', state = CASE WHEN state = 'open' THEN 'discarded' ELSE state END,
-        decided_at = coalesce(decided_at, now()), decided_by = coalesce(decided_by, 'erase')
-    WHERE subject IN (SELECT booking_id FROM booking_link WHERE user_id = ANY(CAST(:ids AS uuid[])))
-       OR EXISTS (SELECT FROM unnest(CAST(:addresses AS text[])) AS address
-                  WHERE strpos(lower(encode(body, 'escape')), encode(convert_to(address, 'UTF8'), 'escape')) > 0)
-    """
+    EXISTS (SELECT FROM unnest(CAST(:addresses AS text[])) AS address
+            WHERE strpos(lower(encode(body, 'escape')), encode(convert_to(address, 'UTF8'), 'escape')) > 0)
+    """,
 )
 _COUNTS = text(
     """

@@ -21,6 +21,15 @@ _CANONICAL = text(
     SELECT id FROM chain WHERE merged_into IS NULL
     """
 )
+_CHAIN = text(
+    """
+    WITH RECURSIVE chain AS (
+        SELECT id, merged_into FROM users WHERE id = :id
+        UNION SELECT u.id, u.merged_into FROM chain c JOIN users u ON u.id = c.merged_into
+    )
+    SELECT id FROM chain
+    """
+)
 _MEMBERS = text(
     """
     WITH RECURSIVE member AS (
@@ -66,6 +75,11 @@ async def canonical_of(connection: AsyncConnection, user_id: UUID) -> UUID:
     if found is None:
         raise NoSuchUser(user_id)
     return found
+
+
+async def chain_of(connection: AsyncConnection, user_id: UUID) -> set[UUID]:
+    """Return the user and everybody they count as on the way to the end."""
+    return set((await connection.execute(_CHAIN, {"id": user_id})).scalars())
 
 
 async def members_of(connection: AsyncConnection, user_id: UUID) -> list[UUID]:

@@ -4,8 +4,9 @@ Those that were there before are the erasure's own business (erase_user.py).
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy.exc
 import structlog
@@ -16,7 +17,8 @@ from shared.contracts import BookingSnapshot, read
 from shared.database import describe, is_transient
 from shared.emails import normalise_email
 from shared.errors import PermanentError
-from shared.events import Event, decode
+from shared.events import Event, Undecodable, decode
+from shared.forgotten_letters import forgetting_letters, naming
 from users.domain import Erasure, erased_owner, identity_digest
 
 log = structlog.get_logger(__name__)
@@ -24,28 +26,19 @@ log = structlog.get_logger(__name__)
 _ROUND_SECONDS = 5.0
 _PAGE = 500
 
-_OF_LINKED = text(
-    """
-    SELECT d.id FROM dead_letter d
-    JOIN booking_link l ON l.booking_id = d.subject
-    JOIN users u ON u.id = l.user_id AND u.erased_at IS NOT NULL
-    WHERE d.body <> '{"erased": true}'
-    """
+_OF_LINKED = forgetting_letters(
+    naming(
+        """
+        SELECT FROM booking_link l JOIN users u ON u.id = l.user_id AND u.erased_at IS NOT NULL
+        WHERE l.booking_id = named.id
+        """
+    )
 )
-_NEXT = text(
-    """
-    SELECT id, body, content_type FROM dead_letter WHERE id > :after AND body <> '{"erased": true}'
-    ORDER BY id LIMIT :page
-    """
-)
+_NEXT = text("SELECT id, body, content_type FROM dead_letter WHERE id > :after AND body <> '' ORDER BY id LIMIT :page")
 _ERASURES = text("SELECT digest, user_id, erased_at FROM erased_identity WHERE digest = ANY(CAST(:digests AS bytea[]))")
-_EMPTY = text(
-    """
-    UPDATE dead_letter SET body = '{"erased": true}', state = 'discarded',
-        decided_at = coalesce(decided_at, now()), decided_by = coalesce(decided_by, 'erase')
-    WHERE id = ANY(CAST(:ids AS bigint[]))
-    """
-)
+_EMPTY = forgetting_letters("id = ANY(CAST(:ids AS bigint[]))")
+_ADDRESS = re.compile(r"[^\s\"<>\\,;:]+@[^\s\"<>\\,;:]+")
+_ANY_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 async def look_for_letters(engine: AsyncEngine) -> None:
@@ -68,7 +61,8 @@ async def forget_letters(engine: AsyncEngine, after: int = 0) -> int:
     after the id ``after``.
     """
     async with engine.begin() as connection:
-        theirs = list((await connection.execute(_OF_LINKED)).scalars())
+        await connection.execute(_OF_LINKED)
+        theirs: list[int] = []
         page = (await connection.execute(_NEXT, {"after": after, "page": _PAGE})).all()
         while page:
             theirs += await _addressed(connection, {row.id: _booked(row.body, row.content_type) for row in page})
@@ -94,11 +88,16 @@ async def _addressed(connection: AsyncConnection, letters: Mapping[int, Mapping[
 
 def _booked(body: bytes, content_type: str | None) -> dict[bytes, datetime]:
     """Return the addresses in a letter, as digests, with when they booked."""
-    found = {}
-    for event in decode(body, content_type):
-        if isinstance(event, Event) and (booking := _booking(event)) and (email := _email(booking)):
-            found[identity_digest(email)] = booking.created_at or event.time
-    return found
+    written = [said for item in decode(body, content_type) for said in _addresses(item).items()]
+    return {identity_digest(email): at for each, at in written if (email := normalise_email(each))}
+
+
+def _addresses(item: Event | Undecodable) -> dict[str, datetime]:
+    """Return whose a booking is. What tells of no booking we can read is of whoever is in its text, at any time."""
+    if isinstance(item, Event) and (booking := _booking(item)):
+        return {booking.contact.email or "": booking.created_at or item.time}
+    body = item.encode() if isinstance(item, Event) else item.body
+    return dict.fromkeys(_ADDRESS.findall(body.decode(errors="replace")), _ANY_TIME)
 
 
 def _booking(event: Event) -> BookingSnapshot | None:
@@ -107,7 +106,3 @@ def _booking(event: Event) -> BookingSnapshot | None:
     except PermanentError:
         return None
     return told if isinstance(told, BookingSnapshot) else None
-
-
-def _email(booking: BookingSnapshot) -> str | None:
-    return normalise_email(booking.contact.email)

@@ -10,7 +10,7 @@ from shared.contracts import UserMergeSnapshot
 from shared.event_log import NewEvent
 from users.errors import NotMerged, SamePerson, UserIsErased, UserIsMerged
 from users.service.audit import Decision, record, take_turn
-from users.service.find_user import canonical_of, read_user
+from users.service.find_user import canonical_of, chain_of, read_user
 
 _SET = text(
     """
@@ -30,7 +30,7 @@ async def merge_users(engine: AsyncEngine, source: str, user_id: UUID, *, into: 
         await take_turn(connection)
         user = await read_user(connection, user_id)
         target = await check_merge(connection, user, into)
-        if user["merged_into"] == target:
+        if user["merged_into"]:
             return
         await _count_as(connection, source, user, target, decision)
 
@@ -51,13 +51,17 @@ async def unmerge_user(engine: AsyncEngine, source: str, user_id: UUID, *, decis
 
 
 async def check_merge(connection: AsyncConnection, user: RowMapping, into: UUID) -> UUID:
-    """Return whom ``user`` would count as; raises what :func:`merge_users` does."""
+    """Return whom ``user`` would count as, or does by this very merge; raises what :func:`merge_users` does.
+
+    A merge is the same one again when what it stored lies on the way from ``into`` to its end, which may have been
+    merged on since.
+    """
     target = await read_user(connection, await canonical_of(connection, into))
     for row in (user, target):
         if row["erased_at"]:
             raise UserIsErased(row["id"])
     canonical: UUID = target["id"]
-    if user["merged_into"] not in {None, canonical}:
+    if user["merged_into"] and user["merged_into"] not in await chain_of(connection, into):
         raise UserIsMerged(user["id"], await canonical_of(connection, user["id"]))
     if user["id"] == canonical:
         raise SamePerson(user["id"], into)

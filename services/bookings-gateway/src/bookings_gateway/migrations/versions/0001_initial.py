@@ -46,7 +46,8 @@ READ_MODEL = [
     """,
     "CREATE INDEX booking_user_due ON booking_user (booking_id) WHERE NOT written",
     "CREATE INDEX booking_user_user_id ON booking_user (user_id)",
-    # Amounts are minor units of currency; flag is why a payment was not written into its booking.
+    # Amounts are minor units of currency; flag is why a payment was not written into its booking; inferred_fields are
+    # what was filled in of a migrated one.
     """
     CREATE TABLE booking_payment (
         payment_id  text PRIMARY KEY,
@@ -69,6 +70,7 @@ READ_MODEL = [
         stripe_payment_intent_id  text COLLATE "C",
         stripe_charge_id          text COLLATE "C",
         created_at  timestamptz NOT NULL,
+        inferred_fields  json NOT NULL DEFAULT '[]',
         written     boolean NOT NULL DEFAULT false,
         flag        text CHECK (flag IN ('booking_cancelled', 'booking_missing'))
     ) WITH (fillfactor = 80)

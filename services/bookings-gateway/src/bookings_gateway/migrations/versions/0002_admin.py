@@ -5,10 +5,10 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-# What a list of users can be sorted by. Every index is of the key and the id alone, so a page far down is found
-# without touching a row.
+# What a list of users can be sorted by, never null. Every index is of the key and the id alone, so a page far down is
+# found without touching a row.
 SORTED = [
-    "email",
+    "email_key",
     "name_key",
     "first_key",
     "last_key",
@@ -18,16 +18,18 @@ SORTED = [
     "total_spent",
     "total_paid",
     "total_refunded",
-    "first_booking_date",
-    "last_booking_date",
-    "last_activity_date",
+    "first_booking_key",
+    "last_booking_key",
+    "last_activity_key",
     "created_at",
 ]
+KEYS = ", ".join(SORTED)
 
 CUSTOMER = [
     # Each kind of event brings its own columns and its own sequence; a column nobody told of yet has its default.
     # erased_digest: what is kept of an erased person's address, to know late news of them by.
-    # …_key: the folded text sorted by. canonical_id: whom a merged user counts as, at the end of the chain.
+    # …_key: what is sorted by, text folded; the smallest there is where there is nothing. canonical_id: whom a merged
+    # user counts as, at the end of the chain.
     """
     CREATE TABLE customer (
         user_id             uuid PRIMARY KEY,
@@ -39,11 +41,12 @@ CUSTOMER = [
         company_name        text,
         placeholder         boolean NOT NULL DEFAULT false,
         created_at          timestamptz,
-        name_key            text COLLATE "C",
-        first_key           text COLLATE "C",
-        last_key            text COLLATE "C",
-        phone_key           text COLLATE "C",
-        company_key         text COLLATE "C",
+        email_key           text COLLATE "C" NOT NULL GENERATED ALWAYS AS (coalesce(email, '')) STORED,
+        name_key            text COLLATE "C" NOT NULL DEFAULT '',
+        first_key           text COLLATE "C" NOT NULL DEFAULT '',
+        last_key            text COLLATE "C" NOT NULL DEFAULT '',
+        phone_key           text COLLATE "C" NOT NULL DEFAULT '',
+        company_key         text COLLATE "C" NOT NULL DEFAULT '',
         search              tsvector,
         totals_sequence     bigint NOT NULL DEFAULT 0,
         total_bookings      bigint NOT NULL DEFAULT 0,
@@ -54,6 +57,12 @@ CUSTOMER = [
         first_booking_date  timestamptz,
         last_booking_date   timestamptz,
         last_activity_date  timestamptz,
+        first_booking_key   timestamptz NOT NULL
+                                GENERATED ALWAYS AS (coalesce(first_booking_date, '-infinity')) STORED,
+        last_booking_key    timestamptz NOT NULL
+                                GENERATED ALWAYS AS (coalesce(last_booking_date, '-infinity')) STORED,
+        last_activity_key   timestamptz NOT NULL
+                                GENERATED ALWAYS AS (coalesce(last_activity_date, '-infinity')) STORED,
         merge_sequence      bigint NOT NULL DEFAULT 0,
         merged_into         uuid,
         canonical_id        uuid,
@@ -63,14 +72,11 @@ CUSTOMER = [
                                 user_sequence > 0 AND canonical_id IS NULL AND erased_at IS NULL) STORED
     ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.02)
     """,
-    *(
-        f"CREATE INDEX customer_by_{column} ON customer ({column} NULLS FIRST, user_id) WHERE listed"
-        for column in SORTED
-    ),
+    *(f"CREATE INDEX customer_by_{column} ON customer ({column}, user_id) WHERE listed" for column in SORTED),
     # For the pages and totals of any combination of filters.
     """
     CREATE INDEX customer_filters ON customer
-        (placeholder, total_bookings, created_at, last_activity_date, total_spent, user_id) WHERE listed
+        (placeholder, total_bookings, created_at, last_activity_key, total_spent, user_id) WHERE listed
     """,
     "CREATE INDEX customer_canonical_id ON customer (canonical_id) WHERE canonical_id IS NOT NULL",
     "CREATE INDEX customer_merged_into ON customer (merged_into) WHERE merged_into IS NOT NULL",
@@ -91,8 +97,8 @@ ERASED = [
         END IF;
         NEW.erased_digest := coalesce(NEW.erased_digest, sha256(convert_to(NEW.email, 'UTF8')));
         NEW.email := NULL; NEW.first_name := NULL; NEW.last_name := NULL; NEW.phone := NULL; NEW.company_name := NULL;
-        NEW.name_key := NULL; NEW.first_key := NULL; NEW.last_key := NULL; NEW.phone_key := NULL;
-        NEW.company_key := NULL; NEW.search := NULL;
+        NEW.name_key := ''; NEW.first_key := ''; NEW.last_key := ''; NEW.phone_key := ''; NEW.company_key := '';
+        NEW.search := NULL;
         RETURN NEW;
     END $$
     """,
@@ -120,8 +126,19 @@ ERASED = [
 ]
 
 # How many users are listed, without counting them: every statement adds what it changed. Rows are only added, so
-# nobody waits for anybody; the tidying worker puts them together. The sum is exact in every snapshot.
+# nobody waits for anybody; the tidying worker puts them together. The sum is exact in every snapshot. Likewise where a
+# page in the middle begins (anchors.py). Anchors and what moved are lost together in a crash, and counted again.
 COUNTED = [
+    """
+    CREATE UNLOGGED TABLE customer_anchor (
+        sort     text NOT NULL,
+        before   bigint NOT NULL,
+        user_id  uuid NOT NULL,
+        version  bigint NOT NULL
+    )
+    """,
+    "CREATE INDEX customer_anchor_place ON customer_anchor (sort, before)",
+    f"CREATE UNLOGGED TABLE customer_moved AS SELECT 1 AS change, user_id, {KEYS} FROM customer WITH NO DATA",  # noqa: S608
     """
     CREATE TABLE customer_count (
         placeholder   boolean NOT NULL,
@@ -129,13 +146,15 @@ COUNTED = [
         users         bigint NOT NULL
     )
     """,
-    """
+    f"""
     CREATE FUNCTION gateway.count_customers() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
+        INSERT INTO gateway.customer_moved SELECT 1, user_id, {KEYS} FROM new_rows WHERE listed;
         IF TG_OP = 'INSERT' THEN
             INSERT INTO gateway.customer_count (placeholder, has_bookings, users)
             SELECT placeholder, total_bookings > 0, count(*) FROM new_rows WHERE listed GROUP BY 1, 2;
         ELSE
+            INSERT INTO gateway.customer_moved SELECT -1, user_id, {KEYS} FROM old_rows WHERE listed;
             INSERT INTO gateway.customer_count (placeholder, has_bookings, users)
             SELECT placeholder, has_bookings, sum(change) FROM (
                 SELECT placeholder, total_bookings > 0 AS has_bookings, 1 AS change FROM new_rows WHERE listed
@@ -145,7 +164,7 @@ COUNTED = [
         END IF;
         RETURN NULL;
     END $$
-    """,
+    """,  # noqa: S608 - constants
     """
     CREATE TRIGGER count_new AFTER INSERT ON customer REFERENCING NEW TABLE AS new_rows
     FOR EACH STATEMENT EXECUTE FUNCTION gateway.count_customers()

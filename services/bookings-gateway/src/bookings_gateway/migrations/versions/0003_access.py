@@ -54,7 +54,8 @@ THROTTLE = [
     """,
 ]
 
-# actor_id is an account's or a token's; the nil uuid is an operator at the command line.
+# actor_id is an account's or a token's; the nil uuid is an operator at the command line. What another service does is
+# written down before it is asked, with an unknown outcome until it has answered.
 AUDIT = [
     """
     CREATE TABLE audit (
@@ -67,7 +68,8 @@ AUDIT = [
         entity          text NOT NULL,
         before          jsonb,
         after           jsonb,
-        correlation_id  text
+        correlation_id  text,
+        outcome         text NOT NULL CHECK (outcome IN ('done', 'refused', 'unknown'))
     )
     """,
     "CREATE INDEX audit_entity ON audit (entity, id)",

@@ -110,14 +110,17 @@ STATEMENTS: list[str] = [
            u.user_id,
            CASE WHEN i.outcome <> 'published' THEN i.outcome
                 WHEN i.class IN ('none', 'free', 'review', 'known') THEN i.class
-                WHEN p.payments > 0 THEN 'recorded' ELSE 'waiting' END AS payment_outcome,
+                WHEN p.payments > 0 THEN 'recorded'
+                WHEN p.canceled > 0 THEN 'canceled' ELSE 'waiting' END AS payment_outcome,
            p.payments, p.received, p.refunded_minor, p.pending
     FROM import_item i
     LEFT JOIN booking_user u USING (booking_id)
     LEFT JOIN (
-        SELECT booking_id, count(*) AS payments, sum(received) AS received, sum(refunded) AS refunded_minor,
-               count(*) FILTER (WHERE status = 'pending') AS pending
-        FROM booking_payment WHERE migrated AND status IN ('succeeded', 'pending') GROUP BY booking_id
+        SELECT booking_id, count(*) FILTER (WHERE status IN ('succeeded', 'pending')) AS payments,
+               sum(received) AS received, sum(refunded) AS refunded_minor,
+               count(*) FILTER (WHERE status = 'pending') AS pending,
+               count(*) FILTER (WHERE status NOT IN ('succeeded', 'pending')) AS canceled
+        FROM booking_payment WHERE migrated GROUP BY booking_id
     ) p USING (booking_id)
     """,
 ]

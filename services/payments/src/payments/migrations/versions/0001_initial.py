@@ -66,11 +66,14 @@ STATEMENTS = [
         id          text PRIMARY KEY,
         payment_id  uuid,
         waits_for   text,
-        kept        json
+        kept        json,
+        unsettled   bigint
     ) WITH (fillfactor = 80)
     """,
     "CREATE INDEX stripe_object_payment_id ON stripe_object (payment_id)",
     "CREATE INDEX stripe_object_waits_for ON stripe_object (waits_for) WHERE waits_for IS NOT NULL",
+    # Which objects a walk of Stripe's API reads again: those made since, or for ever (see domain/settled.py).
+    "CREATE INDEX stripe_object_unsettled ON stripe_object (unsettled) WHERE unsettled IS NOT NULL",
     """
     CREATE TABLE payment (
         id                        uuid PRIMARY KEY,
@@ -101,7 +104,8 @@ STATEMENTS = [
         migrated                  boolean NOT NULL DEFAULT false
     ) WITH (fillfactor = 80)
     """,
-    "CREATE INDEX payment_booking_keys ON payment USING gin (booking_keys)",
+    # Without a list of entries still to be sorted in, which every look-up would go through.
+    "CREATE INDEX payment_booking_keys ON payment USING gin (booking_keys) WITH (fastupdate = off)",
     "CREATE INDEX payment_unmatched ON payment (created_at) WHERE booking_id IS NULL",
     # The newest known state of every refund, for people and the read API.
     """

@@ -1,0 +1,98 @@
+"""An import under way is paused, goes on, is tuned; and no row stops the others."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy.event import listen
+
+from bookings_gateway.history.errors import ImportHeld, Paused
+from support.databases import Databases
+from support.history import Moved, moving
+from support.legacy_due import due
+from support.legacy_generations import LAYOUTS
+from support.legacy_history import facts
+
+FACTS = facts(120, seed=81)
+CODES = "SELECT booking_id, code FROM import_item WHERE outcome = 'set_aside' ORDER BY booking_id"
+
+
+async def state(moved: Moved) -> str:
+    return (await moved.history.status()).state
+
+
+async def import_and_pause(moved: Moved, told: list[int]) -> None:
+    """Import in chunks of thirty; Olga pauses it after the first."""
+    async with moved.history.importing(by="tests", chunk_rows=30) as importer:
+        async for rows in importer.chunks():
+            told.append(rows)
+            assert await moved.history.pause(by="Olga")
+
+
+async def test_paused_it_stops_after_its_chunk_and_goes_on_where_it_was(databases: Databases) -> None:
+    async with moving(databases, "default", FACTS) as moved:
+        told: list[int] = []
+        with pytest.raises(Paused):
+            await import_and_pause(moved, told)
+        now = await moved.history.status()
+        assert (now.state, now.remark, told, now.counted.left) == ("paused", "paused by Olga", [30], 90)
+        assert not await moved.history.pause(by="Olga")
+
+        assert await moved.import_all() == 90
+        assert await state(moved) == "imported"
+
+
+async def test_one_under_way_is_held_unless_it_is_surely_gone(databases: Databases) -> None:
+    async with moving(databases, "default", FACTS) as moved:
+        await moved.begin()
+
+        with pytest.raises(ImportHeld):
+            await moved.import_all()
+        async with moved.history.importing(by="Olga", force=True) as importer:
+            assert sum([rows async for rows in importer.chunks()]) == 120
+
+
+async def test_the_size_of_chunks_changes_while_it_runs(databases: Databases) -> None:
+    async with moving(databases, "default", FACTS) as moved:
+        chunks = (await moved.begin()).chunks()
+        await moved.history.set_chunk_rows(40)
+        assert await anext(chunks) == 40
+        await moved.history.set_chunk_rows(7)
+
+        assert await anext(chunks) == 7
+
+
+async def test_a_row_the_database_refuses_is_set_aside_alone(databases: Databases) -> None:
+    wanted = due(LAYOUTS["default"], FACTS).set_aside
+    poison = next(str(fact.id) for fact in FACTS if str(fact.id) not in wanted)
+    async with moving(databases, "default", FACTS) as moved:
+        refuse = f"ALTER TABLE import_item ADD CHECK (booking_id <> '{poison}' OR outcome = 'set_aside')"
+        await moved.rows("bookings-gateway", refuse)
+
+        importer = await moved.begin()
+        assert sum([rows async for rows in importer.chunks()]) == len(FACTS)
+
+        codes = {row["booking_id"]: row["code"] for row in await moved.rows("bookings-gateway", CODES)}
+        assert codes.keys() == wanted | {poison}
+        assert codes[poison] == "refused_by_database"
+        assert importer.rows > 1  # it took up speed again
+
+
+async def test_going_on_it_does_not_lose_time_with_what_was_told(databases: Databases) -> None:
+    async with moving(databases, "default", facts(600, seed=82)) as moved:
+        await moved.import_all()
+        await moved.rows("bookings-gateway", "DELETE FROM import_item WHERE booking_id > 'f8'")
+        since = "UPDATE import_run SET started_at = clock_timestamp(), state = 'paused'"
+        await moved.rows("bookings-gateway", since)
+        statements: list[str] = []
+
+        def note(*arguments: Any) -> None:
+            statements.append(arguments[2])
+
+        listen(moved.gateway.sync_engine, "before_cursor_execute", note)
+        async with moved.history.importing(by="tests", chunk_rows=5) as importer:
+            importer.rows = 5
+            told = sum([rows async for rows in importer.chunks()])
+
+        looks = [statement for statement in statements if "gateway_told" in statement]
+        assert told > 0
+        assert len(looks) < told / 5 + 20  # in steps of five, a pass takes a hundred and twenty

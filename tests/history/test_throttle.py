@@ -1,0 +1,111 @@
+"""Live work first: each reason to wait, in its sentence; the import pauses for it, and goes on."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from bookings_gateway.history.others import Others
+from bookings_gateway.history.throttle import Limits, Throttle
+from bookings_gateway.main import SEARCH_PATH
+from shared.database import create_engine
+from support.databases import Databases
+from support.history import Moved, moving
+from support.legacy_history import facts
+
+WEBHOOKS = """
+# TYPE http_request_seconds histogram
+http_request_seconds_bucket{{route="/api/webhooks/stripe",le="0.1"}} {fast}
+http_request_seconds_bucket{{route="/api/webhooks/stripe",le="0.5"}} {all}
+http_request_seconds_bucket{{route="/api/webhooks/stripe",le="+Inf"}} {all}
+"""
+QUEUE = """
+# TYPE queue_depth gauge
+queue_depth{{queue="users.bulk"}} {waiting}
+queue_depth{{queue="users.retry.1s"}} 5000
+"""
+
+
+@pytest.fixture
+async def moved(databases: Databases) -> AsyncIterator[Moved]:
+    async with moving(databases, "default", facts(60, seed=71)) as moved:
+        yield moved
+
+
+@asynccontextmanager
+async def telling(metrics: Mapping[str, str]) -> AsyncIterator[Others]:
+    """Services that tell these metrics, as they are when asked."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host not in metrics:
+            raise httpx.ConnectError("nobody there")
+        return httpx.Response(200, text=metrics[request.url.host])
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        yield Others({part: f"http://{part}" for part in metrics}, client)
+
+
+async def test_it_waits_while_too_much_is_unsent_and_then_goes_on(moved: Moved) -> None:
+    throttle = Throttle(moved.gateway, Limits(outbox_rows=10))
+    assert await throttle.look() is None
+    said = []
+
+    async with throttle.watching(), moved.history.importing(by="tests") as importer:
+        importer.rows = 20
+        chunks = importer.chunks()
+        assert await anext(chunks) == 20
+        assert await throttle.look() == "more than 10 events wait to be sent"
+        async for reason in throttle.reasons():
+            said.append(reason)
+            await importer.say(reason)
+            assert (await moved.history.status()).remark == reason
+            await moved.pump.run()
+        assert [rows async for rows in chunks]
+
+    assert set(said) == {"more than 10 events wait to be sent"}
+    assert throttle.waited.keys() == {"more than … events wait to be sent"}
+
+
+async def test_it_waits_for_a_service_that_falls_behind(moved: Moved) -> None:
+    metrics = {"users": QUEUE.format(waiting=1_200)}
+    async with telling(metrics) as others:
+        throttle = Throttle(moved.gateway, Limits(), others)
+
+        assert await throttle.look() == "1,200 messages wait at users"
+        metrics["users"] = QUEUE.format(waiting=10)
+        assert await throttle.look() is None
+
+
+async def test_it_waits_while_live_requests_take_long(moved: Moved) -> None:
+    metrics = {"payments": WEBHOOKS.format(fast=100, all=100)}
+    async with telling(metrics) as others:
+        throttle = Throttle(moved.gateway, Limits(), others)
+        assert await throttle.look() is None  # nothing to compare with yet
+
+        metrics["payments"] = WEBHOOKS.format(fast=110, all=150)
+        assert await throttle.look() == "p95 of /api/webhooks/stripe 500 ms > 250 ms"
+        metrics["payments"] = WEBHOOKS.format(fast=210, all=250)
+        assert await throttle.look() is None
+
+
+async def test_it_waits_for_a_replica_that_falls_behind(moved: Moved) -> None:
+    url = moved.gateway.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    planted = create_engine(url, name="tests", search_path=f"{SEARCH_PATH},pg_catalog")
+    await moved.rows("bookings-gateway", "CREATE TABLE pg_stat_replication (application_name text, replay_lsn pg_lsn)")
+    behind = "INSERT INTO gateway.pg_stat_replication VALUES ('east', pg_current_wal_lsn() - 100 * 1024 * 1024)"
+    await moved.rows("bookings-gateway", behind)
+
+    said = await Throttle(planted, Limits()).look()
+    assert said is not None
+    assert said.startswith("replica east is 10")
+    assert said.endswith("MB behind > 64 MB")
+    assert await Throttle(planted, Limits(replica_lag_mb=1_000)).look() is None
+    await planted.dispose()
+
+
+async def test_who_does_not_answer_is_not_waited_for(moved: Moved) -> None:
+    async with telling({}) as others:
+        silent = Others({"users": "http://users"}, others.client)
+
+        assert await Throttle(moved.gateway, Limits(), silent).look() is None
