@@ -70,9 +70,11 @@ _PAYMENTS_WRITTEN = text(
 
 # Should this process freeze with legacy rows locked, the legacy application waits seconds for them, not a minute.
 # A time goes into a column without zone as the legacy server's own.
+# Plans are made anew: those made while the tables were small, before an import, read all of them afterwards.
 _PREPARE = text(
     """
-    SELECT set_config('idle_in_transaction_session_timeout', '5s', true), set_config('TimeZone', :zone, true)
+    SELECT set_config('idle_in_transaction_session_timeout', '5s', true), set_config('TimeZone', :zone, true),
+           set_config('plan_cache_mode', 'force_custom_plan', true)
     """
 )
 
