@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from bookings_gateway.capture import LOCK
-from bookings_gateway.history.errors import Interrupted, NotReady, TooManyRefused
+from bookings_gateway.history.desk import ErrorDesk
+from bookings_gateway.history.errors import Interrupted, NotReady, RefusedAgain, TooManyRefused
 from bookings_gateway.history.patience import Patience
 from support.came_to import assert_came_to
 from support.databases import Databases
@@ -79,6 +80,8 @@ async def test_a_row_the_database_refuses_is_set_aside_alone(moved: Moved) -> No
     assert await moved.import_all() == len(FACTS)
 
     assert await moved.value("bookings-gateway", SET_ASIDE) == 1
+    with pytest.raises(RefusedAgain, match="23514"):
+        await ErrorDesk(moved.history).retry([one], by="Olga")
     assert await moved.value("bookings-gateway", STATE) == "imported"
 
 

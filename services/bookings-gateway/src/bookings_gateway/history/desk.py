@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import RowMapping, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bookings_gateway.history.errors import NoSuchItem
+from bookings_gateway.history.errors import NoSuchItem, RefusedAgain
 from bookings_gateway.history.importer import Importer
 from bookings_gateway.history.move import History
+from shared.database import describe, is_transient
 
 CHANGE_UNREADABLE = "change_unreadable"
 
@@ -219,8 +221,13 @@ class ErrorDesk:
     @asynccontextmanager
     async def _holding(self) -> AsyncIterator[tuple[AsyncConnection, Importer]]:
         """Keep everybody else from the run for one transaction. The run itself stays as it is, whatever goes wrong."""
-        async with self.engine.begin() as connection:
-            yield connection, await self.history.deciding(connection)
+        try:
+            async with self.engine.begin() as connection:
+                yield connection, await self.history.deciding(connection)
+        except DBAPIError as error:
+            if is_transient(error):
+                raise
+            raise RefusedAgain(describe(error)) from error
 
 
 async def _decide(

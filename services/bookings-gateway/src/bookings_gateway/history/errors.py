@@ -54,6 +54,15 @@ class Paused(HistoryError):
         super().__init__("Paused. `bookings-gateway history import --apply` goes on where it stopped.")
 
 
+class RefusedAgain(HistoryError):
+    """The database does not take what was to be tried again."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The database refuses it again ({why}); nothing was decided. Try fewer at once, or mend the cause."
+        )
+
+
 class NoRun(HistoryError):
     """Nothing was imported yet, or all of it was taken back."""
 
