@@ -27,7 +27,7 @@ LINES: list[tuple[dict[str, Any], dict[str, Any], str, str | None, list[str]]] =
     ({"status": "CONFIRMED", "payment_date": PAID, **PI}, {}, "stripe", "succeeded", []),
     (PI, {"payment_status": "paid"}, "stripe", "succeeded", []),
     (PI, {"payment_status": "pending"}, "none", None, ["intent_not_paid"]),
-    (PI, {}, "none", None, ["intent_not_paid"]),
+    (PI, {}, "stripe", "succeeded", ["intent_not_paid"]),
     ({"payment_date": PAID, **PI}, {}, "stripe", "succeeded", []),
     ({"status": "on hold", **PI}, {}, "stripe", "succeeded", []),
     ({"status": "payment_failed", **PI}, {}, "none", None, ["intent_not_paid"]),

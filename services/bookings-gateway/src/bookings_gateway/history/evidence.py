@@ -113,7 +113,7 @@ def intent_of(booking: BookingSnapshot) -> str | None:
 
 def _class(booking: BookingSnapshot, around: Circumstances) -> Class:
     status, told = _word(booking.status), _word(around.payment_status)
-    if intent_of(booking) and told not in _NOT_PAID and status != "payment_failed" and not _is_abandoned(booking, told):
+    if intent_of(booking) and told not in _NOT_PAID and status != "payment_failed":
         return Class.STRIPE
     is_dated = booking.payment_date is not None or told in {"paid", "refunded"}
     if _word(booking.payment_method) == "invoice" and not is_dated and status in _UNPAID_INVOICE_WORDS:
@@ -122,12 +122,6 @@ def _class(booking: BookingSnapshot, around: Circumstances) -> Class:
     if booking.payment_date or ((is_dated or has_reference) and told not in _NOT_PAID and status != "payment_failed"):
         return Class.RECORDED
     return Class.STATUS_ONLY if status in _PAID_WORDS or _is_refunded(booking, around) else Class.NONE
-
-
-def _is_abandoned(booking: BookingSnapshot, told: str) -> bool:
-    """An intent is made when a checkout begins. On a row that calls itself pending, with nothing that says that money
-    came, it proves none; should it be paid yet, Stripe's own event says so."""
-    return _word(booking.status) == "pending" and booking.payment_date is None and told not in {"paid", "refunded"}
 
 
 def _payment(booking: BookingSnapshot, around: Circumstances, class_: Class) -> RecordedPayment:
@@ -167,8 +161,15 @@ def _doubts(booking: BookingSnapshot, around: Circumstances, class_: Class) -> l
         Review.STATUS_PROVES_LITTLE: class_ is Class.STATUS_ONLY and is_unsure,
         Review.PAID_THEN_CANCELLED: status in {"cancelled", "canceled"} and not _is_refunded(booking, around),
         Review.REFUND_AMOUNT_ASSUMED: _is_refunded(booking, around),
+        Review.INTENT_NOT_PAID: class_ is Class.STRIPE and _may_be_abandoned(booking, around),
     }
     return [review for review, applies in found.items() if applies]
+
+
+def _may_be_abandoned(booking: BookingSnapshot, around: Circumstances) -> bool:
+    """An intent is made when a checkout begins. It counts, by the reference; but nothing else here says money came."""
+    is_told = _word(around.payment_status) in {"paid", "refunded"}
+    return _word(booking.status) == "pending" and booking.payment_date is None and not is_told
 
 
 def _is_refunded(booking: BookingSnapshot, around: Circumstances) -> bool:
