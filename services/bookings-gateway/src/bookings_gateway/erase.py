@@ -22,6 +22,7 @@ from bookings_gateway.domain import PERSONAL_COLUMNS
 from bookings_gateway.forget import forget_before, forget_history
 from bookings_gateway.held_rows import hold
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, quoted
+from bookings_gateway.rewritten import rewritten
 from shared.database import describe, is_transient
 from shared.forgotten_letters import forgetting_letters, naming
 from shared.service import Service
@@ -154,9 +155,10 @@ class Erase:
         table = await self.tables.get(connection)
         held = await hold(connection, table, [row.booking_id for row in due if row.whole])
         columns = await _personal(connection, table)
+        others_now = await rewritten(connection, table, list(held.statuses))  # they come again, until the link has come
         if columns:
-            await connection.execute(_emptying(table, columns), {"ids": list(held.statuses)})
-        ids = held.settled
+            await connection.execute(_emptying(table, columns), {"ids": [*held.statuses.keys() - others_now]})
+        ids = [booking_id for booking_id in held.settled if booking_id not in others_now]
         await forget_history(connection, ids, columns=list(columns))
         others = [row.booking_id for row in due if not row.whole]
         await forget_before(connection, others=others, settled=[*ids, *others])

@@ -81,6 +81,7 @@ CUSTOMER = [
     "CREATE INDEX customer_canonical_id ON customer (canonical_id) WHERE canonical_id IS NOT NULL",
     "CREATE INDEX customer_merged_into ON customer (merged_into) WHERE merged_into IS NOT NULL",
     "CREATE INDEX customer_erased ON customer (user_id) WHERE erased_at IS NOT NULL",
+    "CREATE INDEX customer_erased_digest ON customer (erased_digest) WHERE erased_digest IS NOT NULL",
     # Without a list of pending entries, which every search would have to go through.
     "CREATE INDEX customer_search ON customer USING gin (search) WITH (fastupdate = off)",
 ]
