@@ -24,7 +24,7 @@ from support.letters import cut_off, kept, set_aside
 
 SECRET = "Quillfeather"
 ANN, BOB = f"Ann {SECRET}", "Bob Orr"
-CONTACT = {"firstName": "Ann", "lastName": SECRET, "email": f"{SECRET}@example.com", "phone": "07700 900987"}
+CONTACT = {"firstName": "Ann", "lastName": SECRET, "email": f"Ann.{SECRET}@example.com", "phone": "07700 900987"}
 PARTICIPANTS = [{"firstName": "Cy", "lastName": SECRET, "medicalNotes": "nuts"}]
 PHONE = "789009007"  # its digits as they are searched for
 
@@ -97,6 +97,35 @@ async def test_nothing_of_an_erased_person_is_left_and_the_money_is(gateway: Gat
     assert (await admin.get(f"/users/{user_id(ANN)}"))["totalSpent"] == "67.50"
     assert (await admin.get(f"/users/{user_id(ANN)}/payments"))["data"][0]["received"] == "67.50"
     assert await admin.names() == [BOB]
+
+
+async def test_a_row_rewritten_for_somebody_else_is_left_until_users_say_whose_it_is(
+    gateway: Gateway, admin: Admin
+) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(person(ANN), person(BOB), linked(id_, user_id(ANN)), erased(ANN))
+    await gateway.erase()
+    contact = json.dumps({"firstName": "Bob", "email": "Bob.Orr@example.com"})
+    await execute(gateway.engine, 'UPDATE bookings SET "contactDetails" = CAST(:contact AS jsonb)', contact=contact)
+    await gateway.capture()
+    assert await gateway.erase() == 0
+    await admin.heard(linked(id_, user_id(BOB), 2))
+    await gateway.erase()
+
+    assert await fetch(gateway.engine, "SELECT \"contactDetails\" ->> 'firstName' FROM bookings") == [("Bob",)]
+
+
+async def test_a_row_that_names_an_erased_person_again_is_emptied_again(gateway: Gateway, admin: Admin) -> None:
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(person(ANN), linked(id_, user_id(ANN)), erased(ANN))
+    await gateway.erase()
+    contact = json.dumps(CONTACT)
+    await execute(gateway.engine, 'UPDATE bookings SET "contactDetails" = CAST(:contact AS jsonb)', contact=contact)
+    await gateway.capture()
+    assert await gateway.erase() == 1
+    assert await gateway.traces(SECRET) == []
 
 
 async def test_a_batch_among_the_dead_letters_goes_with_whoever_is_in_it(gateway: Gateway, admin: Admin) -> None:

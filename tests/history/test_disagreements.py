@@ -3,10 +3,10 @@
 from uuid import UUID
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 
 from bookings_gateway.history.codes import WHAT_TO_DO
 from bookings_gateway.history.desk import ErrorDesk
+from bookings_gateway.history.errors import RefusedAgain
 from bookings_gateway.history.evidence import Review
 from payments.service.record_manual_payment import CashDesk
 from support.databases import Databases
@@ -92,7 +92,7 @@ async def test_a_retry_the_database_breaks_off_leaves_run_and_entry_as_they_were
         refuse = "ALTER TABLE import_item ADD CHECK (attempts < 2) NOT VALID"
         await moved.rows("bookings-gateway", refuse)
 
-        with pytest.raises(DBAPIError):
+        with pytest.raises(RefusedAgain):
             await ErrorDesk(moved.history).retry([id_], by="Olga")
 
         assert await moved.rows("bookings-gateway", "SELECT * FROM import_run") == before

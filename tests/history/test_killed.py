@@ -135,6 +135,7 @@ async def test_killed_anywhere_it_ends_as_if_nobody_had(
 
     checks = json.loads(await history(whole, "verify", "--wait", "90", "--json", code=1))["checks"]
     assert [check for check in checks if not check["passed"] and check["name"] not in FOR_PEOPLE] == []
+    await eventually(lambda: settled(whole), seconds=60, what="every total announced")
     await assert_came_to(whole.query, wanted(due(LAYOUTS["default"], bookings), live=made))
     total = (await whole.query("bookings-gateway", "SELECT count(*) AS rows FROM bookings"))[0]["rows"]
     assert total == BOOKINGS + made

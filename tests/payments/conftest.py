@@ -1,8 +1,6 @@
 """A payments service on a fresh database, and a client that posts to it as Stripe does."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
 
 import httpx
 import pytest
@@ -10,32 +8,20 @@ from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments.api import Webhook, add_routes
-from payments.handlers import BookingsHandler
 from payments.operations import Operations, operations_on
-from payments.service.examine import Expected
-from payments.service.process_events import EventProcessor
-from payments.service.record_delivery import DeliveryRecorder
 from payments.settings import Settings
 from payments.stripe_gateway import StripeApi
-from shared.signal import Signal
 from support.bearer import TOKEN
 from support.fake_stripe import KEY, FakeStripe, fake_stripe
 from support.internal_api import internal_app, operating_settings
-from support.payments import Payments
+from support.payments import Payments, payments_on
 from support.stripe_payloads import SECRET
 
 
 @pytest.fixture
 async def payments(make_engine: Callable[[str], Awaitable[AsyncEngine]]) -> AsyncIterator[Payments]:
-    engine = await make_engine("payments")
-    stored = Signal()
-    recorder = DeliveryRecorder(engine, stored)
-    writing = asyncio.create_task(recorder.run())
-    processor = EventProcessor(engine, "/payments", Expected(livemode=False))
-    yield Payments(engine, recorder, processor, BookingsHandler("/payments"), stored)
-    writing.cancel()
-    with suppress(asyncio.CancelledError):
-        await writing
+    async with payments_on(await make_engine("payments")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from bookings_gateway.capture import Capture
 from bookings_gateway.history.importer import Importer
 from bookings_gateway.history.move import History
 from bookings_gateway.history.others import PARTS, Others
-from bookings_gateway.history.rollback import Outlook, Rollback, let_go, outlook
+from bookings_gateway.history.rollback import Outlook, Rollback, outlook
 from bookings_gateway.history.verify import Verification, verify
 from bookings_gateway.install import install
 from bookings_gateway.layouts import PRESETS
@@ -75,14 +75,12 @@ class Moved:
         return importer
 
     async def settle(self) -> None:
-        """Capture, carry, let go and write back until nothing moves."""
+        """Capture, carry and write back until nothing moves."""
         while True:
             captured = await self.capture.capture_page(self.gateway, "/bookings-gateway")
             moved = await self.pump.run() + await announce_changes(self.engines["stats"], "/stats")
-            async with self.gateway.begin() as connection:
-                let = await let_go(connection)
             written = await self.write_back.write_due(self.gateway)
-            if not captured + moved + let + written:
+            if not captured + moved + written:
                 return
 
     async def rows(self, service: str, sql: str, **parameters: Any) -> list[dict[str, Any]]:

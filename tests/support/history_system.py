@@ -33,12 +33,17 @@ async def prepare(whole: System, bookings: Sequence[Fact]) -> None:
     await connection.close()
 
 
+_UNTOLD = "SELECT FROM to_announce JOIN generation USING (schema) WHERE live LIMIT 1"
+
+
 async def settled(whole: System) -> bool:
     """Whether nobody has anything to send, and every booking told has reached its end."""
     for service in whole.services:
         schema = "gateway." if service == "bookings-gateway" else ""
         if await whole.query(service, f"SELECT FROM {schema}outbox LIMIT 1"):
             return False
+    if await whole.query("stats", _UNTOLD):
+        return False
     return not (await whole.query("bookings-gateway", _WAITING))[0]["waiting"]
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments.handlers import BookingsHandler
+from payments.service.examine import Expected
 from payments.service.process_events import EventProcessor
 from payments.service.record_delivery import Delivery, DeliveryRecorder
 from shared.events import Event
@@ -73,3 +75,16 @@ class Payments:
         """Return the only payment."""
         (found,) = await self.rows("SELECT * FROM payment")
         return found
+
+
+@asynccontextmanager
+async def payments_on(engine: AsyncEngine) -> AsyncIterator[Payments]:
+    """The service's parts on a database of its own."""
+    stored = Signal()
+    recorder = DeliveryRecorder(engine, stored)
+    writing = asyncio.create_task(recorder.run())
+    processor = EventProcessor(engine, "/payments", Expected(livemode=False))
+    yield Payments(engine, recorder, processor, BookingsHandler("/payments"), stored)
+    writing.cancel()
+    with suppress(asyncio.CancelledError):
+        await writing

@@ -11,6 +11,7 @@ from shared.contracts import Snapshot, contract_of
 from shared.events import Event
 from shared.ids import new_id
 from shared.tracing import child_traceparent
+from shared.turns import in_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ async def append(
     """
     if not news:
         return []
-    events = [_event(source, new) for new in news]
+    events = [_event(source, new) async for new in in_turns(news)]
     await connection.execute(
         _APPEND,
         {
@@ -68,7 +69,7 @@ async def append(
             "subjects": [event.subject for event in events],
             "sequences": [event.sequence for event in events],
             "times": [event.time for event in events],
-            "bodies": [event.encode().decode() for event in events],
+            "bodies": [event.encode().decode() async for event in in_turns(events)],
             "bulk": bulk,
         },
     )

@@ -7,9 +7,8 @@ moment of double sending this leaves is absorbed by the consumers' inboxes.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 from sqlalchemy import RowMapping, text
@@ -202,31 +201,46 @@ def _single(row: RowMapping) -> Parcel:
     return Parcel(_message(row, row["body"].encode(), EVENT_CONTENT_TYPE), [row])
 
 
-def pack(page: Sequence[RowMapping]) -> Iterator[Parcel]:
-    """Put consecutive rows of one type into one message.
+def pack(page: Sequence[RowMapping]) -> list[Parcel]:
+    """Put rows of one type into one message, wherever they stand, as long as no row overtakes one of its own subject.
 
-    Only consecutive ones: collecting a type from all over the page would reorder a subject.
+    What one fact causes (a person, then a link) comes in turns; by runs alone, nearly each would be a message.
     """
-    for (_, bulk), run in groupby(page, key=lambda row: (row["type"], row["bulk"])):
-        for rows in _chunks(list(run), _BULK_BATCH if bulk else _LIVE_BATCH):
-            if len(rows) == 1:
-                yield _single(rows[0])
-            else:
-                body = encode_batch([row["body"] for row in rows])
-                yield Parcel(_message(rows[0], body, BATCH_CONTENT_TYPE, {EVENTS_HEADER: len(rows)}), rows)
+    batches: list[_Batch] = []
+    open_: dict[tuple[str, bool], int] = {}
+    last: dict[str, int] = {}  # subject → the batch its newest row is in: later rows go there or behind
+    for row in page:
+        key, subject = (row["type"], row["bulk"]), row["subject"]
+        place = open_.get(key)
+        if place is None or place < last.get(subject, 0) or not batches[place].has_room(row):
+            place = open_[key] = len(batches)
+            batches.append(_Batch())
+        batches[place].add(row)
+        last[subject] = place
+    return [batch.parcel() for batch in batches]
 
 
-def _chunks(rows: Sequence[RowMapping], count: int) -> Iterator[list[RowMapping]]:
-    chunk: list[RowMapping] = []
-    size = 0
-    for row in rows:
-        length = len(row["body"])
-        if chunk and (len(chunk) == count or size + length > _BATCH_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(row)
-        size += length
-    yield chunk
+@dataclass(slots=True)
+class _Batch:
+    """Rows of one type on their way into one message."""
+
+    rows: list[RowMapping] = field(default_factory=list)
+    size: int = 0
+
+    def has_room(self, row: RowMapping) -> bool:
+        most = _BULK_BATCH if row["bulk"] else _LIVE_BATCH
+        return len(self.rows) < most and self.size + len(row["body"]) <= _BATCH_BYTES
+
+    def add(self, row: RowMapping) -> None:
+        self.rows.append(row)
+        self.size += len(row["body"])
+
+    def parcel(self) -> Parcel:
+        if len(self.rows) == 1:
+            return _single(self.rows[0])
+        body = encode_batch([row["body"] for row in self.rows])
+        headers = {EVENTS_HEADER: len(self.rows)}
+        return Parcel(_message(self.rows[0], body, BATCH_CONTENT_TYPE, headers), self.rows)
 
 
 def _message(row: RowMapping, body: bytes, content_type: str, headers: Mapping[str, int] | None = None) -> Outgoing:

@@ -36,7 +36,9 @@ def _add_import(app: typer.Typer, program: Program) -> None:
         *,
         apply: Annotated[bool, typer.Option("--apply", help="Do it; without, only say what would be done")] = False,
         force: Force = False,
-        chunk_rows: Annotated[int, typer.Option(min=1, max=5_000, help="Most rows of one transaction")] = CHUNK_ROWS,
+        chunk_rows: Annotated[
+            int | None, typer.Option(min=1, max=5_000, help=f"Most rows of one transaction; at first {CHUNK_ROWS}")
+        ] = None,
         outbox_rows: Annotated[int, typer.Option(min=0, help="Wait while more events are unsent")] = 20_000,
         queue_messages: Annotated[int, typer.Option(min=0, help="Wait while more messages wait at a service")] = 1_000,
         live_p95_ms: Annotated[float, typer.Option(min=0, help="Wait while live requests take longer")] = 250.0,

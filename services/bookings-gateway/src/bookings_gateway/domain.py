@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -203,10 +203,13 @@ def _representable(amount: Decimal) -> Decimal | None:
 
 
 def _time(value: object, zone: tzinfo) -> datetime | None:
+    """A time that has no date in UTC or in the business's own zone, as some of the years 1 and 9999, is unusable."""
     if not isinstance(value, str):
         return None
     try:
         time = datetime.fromisoformat(value)
-    except ValueError:
+        time = time if time.tzinfo else time.replace(tzinfo=zone)
+        time.astimezone(UTC).astimezone(zone)
+    except (ValueError, OverflowError):
         return None
-    return time if time.tzinfo else time.replace(tzinfo=zone)
+    return time

@@ -22,6 +22,7 @@ from bookings_gateway.domain import PERSONAL_COLUMNS
 from bookings_gateway.forget import forget_before, forget_history
 from bookings_gateway.held_rows import hold
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, quoted
+from bookings_gateway.rewritten import rewritten
 from shared.database import describe, is_transient
 from shared.forgotten_letters import forgetting_letters, naming
 from shared.service import Service
@@ -38,7 +39,8 @@ NOT_FORGOTTEN = prometheus_client.Counter(
 )
 
 # Links can come after the erasure, so this is asked anew every time; both sides have an index of the few that matter.
-# A booking that was an erased user's before is theirs as a whole where it is nobody's now.
+# A booking that was an erased user's before is theirs as a whole where it is nobody's now. One the import could not
+# tell users of is known by the address; what was booked by it after the erasure is a new person's.
 _DUE = text(
     """
     SELECT booking_id, bool_or(whole) AS whole FROM (
@@ -48,6 +50,9 @@ _DUE = text(
         SELECT b.booking_id, b.user_id IS NULL
         FROM customer c JOIN booking_user_before p USING (user_id) JOIN booking_user b USING (booking_id)
         WHERE c.erased_at IS NOT NULL AND (NOT p.forgotten OR (b.user_id IS NULL AND NOT b.forgotten))
+        UNION ALL
+        SELECT i.booking_id, true FROM customer c JOIN import_item i ON i.person = c.erased_digest
+        WHERE c.erased_at IS NOT NULL AND coalesce(i.booked_at, '-infinity') <= c.erased_at
     ) d
     WHERE booking_id > :after GROUP BY booking_id ORDER BY booking_id LIMIT :page
     """
@@ -150,9 +155,10 @@ class Erase:
         table = await self.tables.get(connection)
         held = await hold(connection, table, [row.booking_id for row in due if row.whole])
         columns = await _personal(connection, table)
+        others_now = await rewritten(connection, table, list(held.statuses))  # they come again, until the link has come
         if columns:
-            await connection.execute(_emptying(table, columns), {"ids": list(held.statuses)})
-        ids = held.settled
+            await connection.execute(_emptying(table, columns), {"ids": [*held.statuses.keys() - others_now]})
+        ids = [booking_id for booking_id in held.settled if booking_id not in others_now]
         await forget_history(connection, ids, columns=list(columns))
         others = [row.booking_id for row in due if not row.whole]
         await forget_before(connection, others=others, settled=[*ids, *others])

@@ -41,8 +41,8 @@ _EVENTS = text(
 # What the import's error desk was told: columns a row should have had, and why.
 _ITEMS = text(
     """
-    UPDATE import_item SET correction = NULL, detail = NULL, reason = NULL
-    WHERE booking_id = ANY(CAST(:ids AS text[])) AND num_nonnulls(correction, detail, reason) > 0
+    UPDATE import_item SET correction = NULL, detail = NULL, reason = NULL, person = NULL
+    WHERE booking_id = ANY(CAST(:ids AS text[])) AND num_nonnulls(correction, detail, reason, person) > 0
     """
 )
 # Of a change that was waived, whose it was.

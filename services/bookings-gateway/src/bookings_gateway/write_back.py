@@ -13,6 +13,7 @@ from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.held_rows import hold
+from bookings_gateway.history.rollback import let_go
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, literal, statement
 from shared.database import is_transient
 from shared.service import Service
@@ -69,9 +70,11 @@ _PAYMENTS_WRITTEN = text(
 
 # Should this process freeze with legacy rows locked, the legacy application waits seconds for them, not a minute.
 # A time goes into a column without zone as the legacy server's own.
+# Plans are made anew: those made while the tables were small, before an import, read all of them afterwards.
 _PREPARE = text(
     """
-    SELECT set_config('idle_in_transaction_session_timeout', '5s', true), set_config('TimeZone', :zone, true)
+    SELECT set_config('idle_in_transaction_session_timeout', '5s', true), set_config('TimeZone', :zone, true),
+           set_config('plan_cache_mode', 'force_custom_plan', true)
     """
 )
 
@@ -170,9 +173,13 @@ class WriteBack:
             after = rows[-1]["booking_id"]
 
     async def _write_links(self, connection: AsyncConnection, rows: Sequence[RowMapping]) -> int:
-        """Copy whose the bookings are, unless a trigger of the table's own would take that for a change of the row."""
+        """Copy whose the bookings are, unless a trigger of the table's own would take that for a change of the row.
+
+        A link that comes after its booking's import was taken back is none.
+        """
         table = await self.tables.get(connection)
-        users = {row["booking_id"]: row["user_id"] for row in rows}
+        gone = await let_go(connection, [row["booking_id"] for row in rows])
+        users = {row["booking_id"]: None if row["booking_id"] in gone else row["user_id"] for row in rows}
         if table.touching:
             await connection.execute(_LINKS_WRITTEN, {"ids": list(users)})
             return len(users)

@@ -14,6 +14,7 @@ from shared.consumer import Group
 from shared.contracts import BookingLinkSnapshot, BookingSnapshot, UserErasedSnapshot, UserMergeSnapshot
 from shared.events import Event
 from shared.inbox import InboxHandler
+from shared.turns import in_turns
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ class BookingsHandler(InboxHandler):
         return TYPES
 
     async def apply(self, connection: AsyncConnection, group: Group) -> None:
-        told = [(event, contracts.read(event)) for event in group.events]
+        told = [(event, contracts.read(event)) async for event in in_turns(group.events)]
         bookings = [(event, data) for event, data in told if isinstance(data, BookingSnapshot)]
         links = _newest(
             (data.booking_id, event, data.user_id) for event, data in told if isinstance(data, BookingLinkSnapshot)

@@ -7,19 +7,16 @@ an end. This is pg_dump's custom format with a manifest of counts and hashes, an
 import asyncio
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bookings_gateway.history.errors import HistoryError
 from bookings_gateway.history.move import History
+from bookings_gateway.history.programs import BackupFailed, run
+from bookings_gateway.history.scratch import restore_into, scratch_database
 from bookings_gateway.history.source import Source
 from bookings_gateway.history.steps import note_step
 from bookings_gateway.legacy_table import find
@@ -31,10 +28,6 @@ _KEEP = timedelta(days=90)
 _SNAPSHOT = text("SELECT pg_export_snapshot()")
 _ONE_MOMENT = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 _PATIENT = text("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
-
-
-class BackupFailed(HistoryError):
-    """The dump could not be made, restored, or is not what was dumped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +43,7 @@ async def back_up(history: History, url: str, directory: Path, *, restore: bool 
 
     Needs pg_dump and pg_restore of at least the server's version on the PATH, and the right to create a database.
     """
-    pg_dump = _program("pg_dump")
-    await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
+    await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True, exist_ok=True)
     dump = directory / f"bookings-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.dump"
     async with history.engine.connect() as connection:
         await connection.execute(_ONE_MOMENT)
@@ -59,8 +51,8 @@ async def back_up(history: History, url: str, directory: Path, *, restore: bool 
         snapshot = (await connection.execute(_SNAPSHOT)).scalar_one()
         source = await history.source(connection)
         rows, checksum = await source.checksum(connection)
-        await _run(pg_dump, f"--dbname={url}", "--format=custom", f"--table={source.table.name}",
-                   f"--snapshot={snapshot}", "--no-owner", "--no-privileges", f"--file={dump}")  # fmt: skip
+        await run("pg_dump", "--format=custom", f"--table={source.table.name}", f"--snapshot={snapshot}",
+                  "--no-owner", "--no-privileges", f"--file={dump}", url=url)  # fmt: skip
     manifest = {
         "table": source.table.name,
         "columns": source.columns,
@@ -85,7 +77,7 @@ async def back_up(history: History, url: str, directory: Path, *, restore: bool 
 async def restored_checksum(history: History, url: str, dump: Path, source: Source) -> tuple[int, str]:
     """Restore the dump into a scratch database and return rows and hash of what came of it."""
     async with scratch_database(history.engine, url) as scratch:
-        await restore_into(scratch, dump)
+        await restore_into(history.engine, source.table.oid, scratch, dump)
         engine = create_engine(scratch, name="restore test", pool_size=1, search_path="public")
         try:
             async with engine.connect() as connection:
@@ -93,63 +85,6 @@ async def restored_checksum(history: History, url: str, dump: Path, source: Sour
                 return await Source(table, source.columns).checksum(connection)
         finally:
             await engine.dispose()
-
-
-async def restore_into(url: str, dump: Path) -> None:
-    """Restore data, keys and indexes; triggers of ours and their functions belong to the gateway, not to the table."""
-    pg_restore = _program("pg_restore")
-    sections = await _output(pg_restore, "--list", str(dump))
-    wanted = [line for line in sections.splitlines() if " TRIGGER " not in line]
-    listing = dump.with_suffix(".list")
-    await asyncio.to_thread(listing.write_text, "\n".join(wanted))
-    try:
-        await _run(pg_restore, f"--dbname={url}", "--no-owner", "--no-privileges", "--exit-on-error",
-                   f"--use-list={listing}", str(dump))  # fmt: skip
-    finally:
-        await asyncio.to_thread(listing.unlink)
-
-
-class scratch_database:  # noqa: N801 - used like a function
-    """A database that exists for the length of a block, on the server of ``url``; the block gets its URL."""
-
-    def __init__(self, engine: AsyncEngine, url: str) -> None:
-        self._engine = engine
-        self._name = f"history_scratch_{uuid4().hex[:12]}"
-        parts = urlsplit(url)
-        self.url = urlunsplit(parts._replace(path=f"/{self._name}"))
-
-    async def __aenter__(self) -> str:
-        await self._execute(f'CREATE DATABASE "{self._name}" TEMPLATE template0')
-        return self.url
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._execute(f'DROP DATABASE IF EXISTS "{self._name}" WITH (FORCE)')
-
-    async def _execute(self, statement: str) -> None:
-        async with self._engine.connect() as connection:
-            connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.execute(text(statement))
-
-
-def _program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        raise BackupFailed(f"{name} is not on the PATH; install PostgreSQL's client programs, of the server's version.")
-    return found
-
-
-async def _run(*command: str) -> None:
-    await _output(*command)
-
-
-async def _output(*command: str) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    output, errors = await process.communicate()
-    if process.returncode:
-        raise BackupFailed(f"{Path(command[0]).name} failed: {errors.decode(errors='replace').strip()[:500]}")
-    return output.decode()
 
 
 def _file_hash(path: Path) -> str:

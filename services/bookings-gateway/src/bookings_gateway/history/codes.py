@@ -15,7 +15,8 @@ WHAT_TO_DO: Mapping[str, str] = {
     "paid_then_cancelled": "was it given back? refund, or record that, in the payments; then waive",
     "refund_amount_assumed": "compare with the bank or Stripe how much went back, then waive",
     "intent_shared": "find in Stripe whose payment it is; record the other's by hand if there was one, then waive",
-    "intent_not_paid": "look the PaymentIntent up in Stripe: was it paid after all? then waive",
+    "intent_not_paid": "look the PaymentIntent up in Stripe: cancel the payment if it was never paid, then waive",
+    "payment_date_unusable": "find when, and whether, it was paid; record that by hand if it was, then waive",
     "created_at_missing": "the payment's or the last change's time stands in for it: waive if that will do",
     "amount_disagrees": "Stripe received another amount than the row says, and Stripe's counts: pence taken for "
     "pounds, rounding, a discount? correct the row in the legacy application, or waive",

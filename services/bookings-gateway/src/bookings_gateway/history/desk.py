@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import RowMapping, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.history import held_changes
 from bookings_gateway.history.corrections import as_json
-from bookings_gateway.history.errors import NoSuchItem
+from bookings_gateway.history.errors import NoSuchItem, RefusedAgain
 from bookings_gateway.history.importer import Importer
 from bookings_gateway.history.move import History
+from shared.database import describe, is_transient
 
 _PAGE = 500  # rows tried again in one transaction: live events wait for it
 
@@ -142,7 +144,7 @@ class ErrorDesk:
             source = await self.history.source(connection)
             rows = await source.these(connection, [id_])
             decisions = (await connection.execute(_DECISIONS, {"id": id_})).mappings().all()
-        shown = {name: value for name, value in item.items() if name != "sha256"}
+        shown = {name: value for name, value in item.items() if name not in {"sha256", "person"}}
         return {
             **shown,
             "row": json.loads(rows[0].text) if rows else None,
@@ -228,8 +230,13 @@ class ErrorDesk:
     @asynccontextmanager
     async def _holding(self) -> AsyncIterator[tuple[AsyncConnection, Importer]]:
         """Keep everybody else from the run for one transaction. The run itself stays as it is, whatever goes wrong."""
-        async with self.engine.begin() as connection:
-            yield connection, await self.history.deciding(connection)
+        try:
+            async with self.engine.begin() as connection:
+                yield connection, await self.history.deciding(connection)
+        except DBAPIError as error:
+            if is_transient(error):
+                raise
+            raise RefusedAgain(describe(error)) from error
 
 
 async def _open(connection: AsyncConnection, ids: Sequence[str], *, states: Sequence[str]) -> list[str]:

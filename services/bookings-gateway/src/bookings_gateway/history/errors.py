@@ -15,6 +15,31 @@ class ImportHeld(HistoryError):
         )
 
 
+class Stopped(HistoryError):
+    """The import cannot go on by itself. What was told is kept, and the run goes on from there."""
+
+
+class Interrupted(Stopped):
+    """The database did not let a transaction through, several times in a row."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The database does not let it go on ({why}). What was done is kept: when that is mended, the same command "
+            "goes on where it stopped."
+        )
+
+
+class TooManyRefused(Stopped):
+    """The database refuses row after row: something is wrong with all of them."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(
+            f"The database refused a row in half of the recent chunks (last with {code}): something is wrong "
+            "with more than rows. When that is mended, `bookings-gateway history import --apply` goes on, and "
+            "`history errors retry --code refused_by_database` tries the refused rows again."
+        )
+
+
 class LeaseLost(HistoryError):
     """Another process took the run over; this one changed nothing since."""
 
@@ -27,6 +52,15 @@ class Paused(HistoryError):
 
     def __init__(self) -> None:
         super().__init__("Paused. `bookings-gateway history import --apply` goes on where it stopped.")
+
+
+class RefusedAgain(HistoryError):
+    """The database does not take what was to be tried again."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"The database refuses it again ({why}); nothing was decided. Try fewer at once, or mend the cause."
+        )
 
 
 class NoRun(HistoryError):

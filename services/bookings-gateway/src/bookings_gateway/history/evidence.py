@@ -45,6 +45,7 @@ class Review(StrEnum):
     REFUND_AMOUNT_ASSUMED = "refund_amount_assumed"
     INTENT_SHARED = "intent_shared"
     INTENT_NOT_PAID = "intent_not_paid"
+    PAYMENT_DATE_UNUSABLE = "payment_date_unusable"
     CREATED_AT_MISSING = "created_at_missing"
     AMOUNT_DISAGREES = "amount_disagrees"  # with what Stripe says of the payment; found when verifying
 
@@ -55,7 +56,7 @@ class Circumstances:
 
     ``payment_status`` is the layout's own word, where it has one. ``shared_intent``: another booking stored the same
     PaymentIntent and goes first. ``known``: money of this booking is here already, by Stripe or recorded by hand.
-    ``ambiguous_reference``: other bookings have the same reference.
+    ``ambiguous_reference``: other bookings have the same reference. ``unusable_date``: its date of payment is none.
     """
 
     fallback_time: datetime
@@ -63,6 +64,7 @@ class Circumstances:
     shared_intent: bool = False
     known: bool = False
     ambiguous_reference: bool = False
+    unusable_date: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Finding:
 def weigh(booking: BookingSnapshot, around: Circumstances) -> Finding:
     """Return what a row proves of its payment, as the reference's table has it, top line first."""
     reviews: list[Review] = [] if booking.created_at else [Review.CREATED_AT_MISSING]
+    reviews += [Review.PAYMENT_DATE_UNUSABLE] if around.unusable_date else []
     if not is_payable(booking.final_amount, booking.currency):
         return Finding(Class.REVIEW, None, [*reviews, Review.AMOUNT_UNUSABLE])
     if not booking.final_amount:
@@ -158,8 +161,15 @@ def _doubts(booking: BookingSnapshot, around: Circumstances, class_: Class) -> l
         Review.STATUS_PROVES_LITTLE: class_ is Class.STATUS_ONLY and is_unsure,
         Review.PAID_THEN_CANCELLED: status in {"cancelled", "canceled"} and not _is_refunded(booking, around),
         Review.REFUND_AMOUNT_ASSUMED: _is_refunded(booking, around),
+        Review.INTENT_NOT_PAID: class_ is Class.STRIPE and _may_be_abandoned(booking, around),
     }
     return [review for review, applies in found.items() if applies]
+
+
+def _may_be_abandoned(booking: BookingSnapshot, around: Circumstances) -> bool:
+    """An intent is made when a checkout begins. It counts, by the reference; but nothing else here says money came."""
+    is_told = _word(around.payment_status) in {"paid", "refunded"}
+    return _word(booking.status) == "pending" and booking.payment_date is None and not is_told
 
 
 def _is_refunded(booking: BookingSnapshot, around: Circumstances) -> bool:

@@ -8,8 +8,10 @@ A chunk's rows, events and ledger commit together, so after a crash anywhere the
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import sqlalchemy.exc
 import structlog
@@ -18,9 +20,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.capture import Capture
 from bookings_gateway.history import runs
-from bookings_gateway.history.errors import LeaseLost, Paused
+from bookings_gateway.history.errors import LeaseLost, Paused, TooManyRefused
 from bookings_gateway.history.items import Item, Setting, SourceRow, item_of, set_aside
 from bookings_gateway.history.ledger import publish
+from bookings_gateway.history.patience import Patience
 from bookings_gateway.history.runs import Run
 from bookings_gateway.history.source import Source
 from shared.database import is_transient, sqlstate
@@ -33,8 +36,10 @@ _FEWEST_ROWS = 100  # fewer cost more than they spare live changes
 _LONG_SECONDS = 0.4
 _SHORT_SECONDS = 0.2
 _CANCELED = "57014"
+_RECENT_CHUNKS = 20
 
-# Longer than this a chunk keeps live changes waiting.
+# Longer than this a chunk keeps live changes waiting. It counts from when the chunk has its turn: whoever kept it
+# waiting says nothing about its rows.
 _GIVE_UP = text("SELECT set_config('statement_timeout', '5s', true)")
 _CHUNK = text(
     """
@@ -46,7 +51,7 @@ _CHUNK = text(
 
 @dataclass(slots=True)
 class Importer:
-    """Tells the rows of one table. ``refused`` are rows the database would not take, found by halving chunks."""
+    """Tells the rows of one table. ``refused`` are rows the database would not take, found by making chunks smaller."""
 
     engine: AsyncEngine
     source: Source
@@ -56,18 +61,21 @@ class Importer:
     run: Run
     rows: int = CHUNK_ROWS
     refused: dict[str, str] = field(default_factory=dict)
+    patience: Patience = field(default_factory=Patience)
     _told_in_a_row: int = 0
+    _telling: Sequence[SourceRow] = ()
+    _had_refused: deque[bool] = field(default_factory=lambda: deque(maxlen=_RECENT_CHUNKS))
 
     async def chunks(self) -> AsyncIterator[int]:
         """Import until nothing is left, yielding how many rows each chunk told.
 
         Ids are random, so new rows come in behind the position: the end is a pass that finds nothing.
-        Raises :class:`Paused` and :class:`LeaseLost`.
+        Raises :class:`Paused`, :class:`LeaseLost` and what is :class:`Stopped`.
         """
         position: str | None = None
         found = 0
         while True:
-            rows, position = await self._patiently(position)
+            rows, position = await self.patience.over(partial(self._smaller, position), say=self.say)
             if rows:
                 found += rows
                 yield rows
@@ -83,40 +91,49 @@ class Importer:
 
     async def again(self, connection: AsyncConnection, ids: Sequence[str]) -> int:
         """Try single bookings again, for whoever keeps the run still and commits; return how many rows there were."""
-        await connection.execute(_GIVE_UP)
+        await self.patience.bound_waits(connection)
         await self.capture.capture_first(connection, self.name)
+        await connection.execute(_GIVE_UP)
         rows = await self.source.these(connection, ids)
         await self._tell(connection, rows)
         return len(rows)
 
-    async def _patiently(self, position: str | None) -> tuple[int, str | None]:
+    async def _smaller(self, position: str | None) -> tuple[int, str | None]:
         """Import one chunk; return its rows and where to go on. A refused or slow one is tried again, smaller."""
         while True:
             try:
                 return await self._chunk(position)
             except sqlalchemy.exc.DBAPIError as error:
-                if is_transient(error) and sqlstate(error) != _CANCELED:
+                if not self._can_go_on(error):
                     raise
-                await self._halve(position, error)
 
-    async def _halve(self, position: str | None, error: Exception) -> None:
+    def _can_go_on(self, error: Exception) -> bool:
+        """Go on with fewer rows, or without the one that the database refuses; ``False`` when neither would help."""
+        is_slow = sqlstate(error) == _CANCELED
+        if is_transient(error) and not is_slow:
+            return False
         if self.rows > 1:
             self.rows = max(1, self.rows // 4)
-            return
-        async with self.engine.connect() as connection:
-            (row,), _ = await self.source.untold(connection, after=position, since=self.run.started_at, rows=1)
+            return True
+        if is_slow or not self._telling:
+            return False
+        (row,) = self._telling
         log.error("booking_not_imported", booking_id=row.booking_id, sqlstate=sqlstate(error))
         self.refused[row.booking_id] = f"SQLSTATE {sqlstate(error)}"
+        return True
 
     async def _chunk(self, position: str | None) -> tuple[int, str | None]:
         started = time.perf_counter()
+        self._telling = ()
         async with self.engine.begin() as connection:
             most = await self._enter(connection)
             rows, last = await self._next(connection, position, min(self.rows, most))
-            if rows:
-                await self._tell(connection, rows)
-                await self._note(connection, rows, started)
-                self._adapt(time.perf_counter() - started, most)
+            self._telling = rows
+            await self._tell(connection, rows)
+            await self._note(connection, rows, last, started)
+        if rows:
+            self._adapt(time.perf_counter() - started, most)
+        self._count_refused(rows)
         return len(rows), last
 
     async def _next(
@@ -128,15 +145,22 @@ class Importer:
         self._told_in_a_row = 0 if rows else looked_at
         return (rows, last) if len(rows) <= most else (rows[:most], rows[most - 1].booking_id)
 
+    def _count_refused(self, rows: Sequence[SourceRow]) -> None:
+        refused = [self.refused[row.booking_id] for row in rows if row.booking_id in self.refused]
+        self._had_refused.append(bool(refused))
+        if refused and len(self._had_refused) == _RECENT_CHUNKS and 2 * sum(self._had_refused) >= _RECENT_CHUNKS:
+            raise TooManyRefused(refused[-1])
+
     async def _enter(self, connection: AsyncConnection) -> int:
         """Hold the run, then capture's turn; return the most rows a chunk may have."""
-        await connection.execute(_GIVE_UP)
+        await self.patience.bound_waits(connection)
         held = await runs.hold(connection, self.run)
         if held["state"] == "paused":
             raise Paused
         if held["state"] != "running":
             raise LeaseLost
         await self.capture.capture_first(connection, self.name)
+        await connection.execute(_GIVE_UP)
         return int(held["chunk_rows"])
 
     async def _tell(self, connection: AsyncConnection, rows: Sequence[SourceRow]) -> None:
@@ -148,9 +172,14 @@ class Importer:
             return set_aside(row, self.setting, "refused_by_database", self.refused[row.booking_id])
         return item_of(row, self.setting)
 
-    async def _note(self, connection: AsyncConnection, rows: Sequence[SourceRow], started: float) -> None:
+    async def _note(
+        self, connection: AsyncConnection, rows: Sequence[SourceRow], position: str | None, started: float
+    ) -> None:
+        """Keep what the chunk did; a pass over rows that were told gives its signs of life too."""
+        await runs.note(connection, self.run, position=position)
+        if not rows:
+            return
         first, last = rows[0].booking_id, rows[-1].booking_id
-        await runs.note(connection, self.run, position=last)
         digest = hashlib.sha256(b"".join(row.sha256 for row in rows)).digest()
         took = round((time.perf_counter() - started) * 1000)
         facts = {"first": first, "last": last, "rows": len(rows), "took_ms": took, "sha256": digest}

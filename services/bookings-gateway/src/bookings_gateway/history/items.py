@@ -1,5 +1,6 @@
 """From a row of the legacy table to what becomes of it: a pure function, the same for a dry run and the import."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
@@ -15,6 +16,8 @@ from shared.emails import normalise_email
 # What the consumers' keys can hold; a longer one would fail there again and again.
 _LONGEST_ID = 200
 _LONGEST_TEXT = 500
+# What reading a row of any kind may raise.
+_UNREADABLE = (LookupError, ValueError, ArithmeticError, TypeError, RecursionError)
 # Clocks differ, and times without a zone by up to fourteen hours.
 _FUTURE = timedelta(days=1)
 
@@ -49,7 +52,10 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """What becomes of one booking. Without ``snapshot`` it is set aside, for the reason ``code``."""
+    """What becomes of one booking. Without ``snapshot`` it is set aside, for the reason ``code``.
+
+    ``person``: of one that is set aside, a digest of the address, to find it when that person is erased.
+    """
 
     booking_id: str
     sha256: bytes
@@ -66,6 +72,7 @@ class Item:
     time: datetime | None = None
     code: str | None = None
     detail: str | None = None
+    person: bytes | None = None
 
     @property
     def outcome(self) -> str:
@@ -87,26 +94,49 @@ def item_of(row: SourceRow, setting: Setting) -> Item:
         return _published(row, setting)
     except RowRefused as refusal:
         return set_aside(row, setting, refusal.code, refusal.detail)
-    except (ValueError, RecursionError, KeyError) as error:
+    except _UNREADABLE as error:
         return set_aside(row, setting, "row_unreadable", type(error).__name__)
 
 
 def set_aside(row: SourceRow, setting: Setting, code: str, detail: str) -> Item:
     """Return the item of a row that is not told to anybody until somebody decides."""
+    read = _read(row, setting)
     return Item(
         booking_id=row.booking_id,
         sha256=row.sha256,
         contact="unread",
         class_=Class.REVIEW,
         currency=setting.currency,
+        person=_person(read) if read else None,
+        time=_booked(read, setting) if read else None,
         code=code,
         detail=detail,
     )
 
 
+def _read(row: SourceRow, setting: Setting) -> BookingSnapshot | None:
+    """Who booked, as far as a row that cannot be told says it."""
+    try:
+        raw = {**read_row(row.text), **(row.correction or {})}
+        return booking_snapshot(raw, setting.layout, currency=setting.currency, zone=setting.zone)
+    except _UNREADABLE:
+        return None
+
+
+def _person(read: BookingSnapshot) -> bytes | None:
+    address = normalise_email(read.contact.email)
+    return hashlib.sha256(address.encode()).digest() if address else None
+
+
+def _booked(read: BookingSnapshot, setting: Setting) -> datetime | None:
+    return read.created_at if read.created_at and read.created_at <= setting.now else None
+
+
 def _published(row: SourceRow, setting: Setting) -> Item:
     raw = {**read_row(row.text), **(row.correction or {})}
-    read = booking_snapshot(raw, setting.layout, currency=setting.currency, zone=setting.zone)
+    read = _with_past_dates(
+        booking_snapshot(raw, setting.layout, currency=setting.currency, zone=setting.zone), setting
+    )
     _require_sendable(read, setting)
     time = read.created_at or read.payment_date or read.updated_at or setting.now
     around = Circumstances(
@@ -114,6 +144,7 @@ def _published(row: SourceRow, setting: Setting) -> Item:
         payment_status=payment_status(raw, setting.layout),
         shared_intent=setting.intent_owners.get(intent_of(read) or "", read.booking_id) != read.booking_id,
         known=row.known,
+        unusable_date=read.payment_date is None and raw.get(setting.layout.payment_date or "") is not None,
         ambiguous_reference=read.booking_reference in setting.ambiguous_references,
     )
     finding = weigh(read, around)
@@ -133,6 +164,13 @@ def _published(row: SourceRow, setting: Setting) -> Item:
         snapshot=snapshot,
         time=time,
     )
+
+
+def _with_past_dates(read: BookingSnapshot, setting: Setting) -> BookingSnapshot:
+    """Nobody has paid, or changed a row, at a time that is yet to come: such a date is no date."""
+    dates = {"payment_date": read.payment_date, "updated_at": read.updated_at}
+    future = [name for name, date in dates.items() if date and date > setting.now + _FUTURE]
+    return read.model_copy(update=dict.fromkeys(future)) if future else read
 
 
 def _contact(raw: Mapping[str, Any], read: BookingSnapshot, setting: Setting) -> Contact:

@@ -22,23 +22,24 @@ _ENTER = text(
     """
     INSERT INTO import_item AS t
         (booking_id, run_id, outcome, code, detail, sha256, event_id, sequence, status, contact, class, amount,
-         refunded, currency, month, reviews)
+         refunded, currency, month, reviews, person, booked_at)
     SELECT booking_id, :run, outcome, code, detail, sha256, event_id, sequence, status, contact, class, amount,
-           refunded, currency, month, CAST(reviews AS text[])
+           refunded, currency, month, CAST(reviews AS text[]), person, booked_at
     FROM unnest(
         CAST(:booking_id AS text[]), CAST(:outcome AS text[]), CAST(:code AS text[]), CAST(:detail AS text[]),
         CAST(:sha256 AS bytea[]), CAST(:event_id AS uuid[]), CAST(:sequence AS bigint[]), CAST(:status AS text[]),
         CAST(:contact AS text[]), CAST(:class AS text[]), CAST(:amount AS numeric[]), CAST(:refunded AS boolean[]),
-        CAST(:currency AS text[]), CAST(:month AS date[]), CAST(:reviews AS text[])
+        CAST(:currency AS text[]), CAST(:month AS date[]), CAST(:reviews AS text[]),
+        CAST(:person AS bytea[]), CAST(:booked_at AS timestamptz[])
     ) AS n (booking_id, outcome, code, detail, sha256, event_id, sequence, status, contact, class, amount, refunded,
-            currency, month, reviews)
+            currency, month, reviews, person, booked_at)
     ON CONFLICT (booking_id) DO UPDATE SET
         run_id = excluded.run_id, outcome = excluded.outcome, code = excluded.code, detail = excluded.detail,
         attempts = t.attempts + 1, sha256 = excluded.sha256, event_id = excluded.event_id,
         sequence = excluded.sequence, status = excluded.status, contact = excluded.contact, class = excluded.class,
         amount = excluded.amount, refunded = excluded.refunded, currency = excluded.currency, month = excluded.month,
-        reviews = excluded.reviews, decided_by = NULL, decided_at = NULL, reason = NULL,
-        imported_at = clock_timestamp()
+        reviews = excluded.reviews, person = excluded.person, booked_at = excluded.booked_at,
+        decided_by = NULL, decided_at = NULL, reason = NULL, imported_at = clock_timestamp()
     """
 )
 
@@ -85,4 +86,6 @@ def _row(item: Item, event: Event | None) -> dict[str, object]:
         "currency": item.currency,
         "month": item.month,
         "reviews": "{" + ",".join(item.reviews) + "}",
+        "person": item.person,
+        "booked_at": item.time if item.person else None,
     }

@@ -1,12 +1,13 @@
 """The use cases of moving the history: predict, import, pause. Each commits its own transactions."""
 
 from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import sqlalchemy.exc
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -14,6 +15,7 @@ from bookings_gateway.capture import Capture
 from bookings_gateway.domain import Layout
 from bookings_gateway.history import runs
 from bookings_gateway.history.counts import Counts
+from bookings_gateway.history.errors import NotReady, Stopped
 from bookings_gateway.history.importer import CHUNK_ROWS, Importer
 from bookings_gateway.history.items import Item, item_of
 from bookings_gateway.history.progress import Status, status
@@ -22,6 +24,10 @@ from bookings_gateway.history.source import Source
 from bookings_gateway.legacy_table import find
 
 _READ_ROWS = 2_000
+_BEING_TAKEN_BACK = (
+    "The import is being taken back. Finish that first with `bookings-gateway history rollback --apply`, "
+    "then import again."
+)
 
 # One moment in time for everything a prediction reads, and certainly nothing written.
 _LOOK_ONLY = text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -96,13 +102,19 @@ class History:
             return await Counts.from_ledger(connection)
 
     @asynccontextmanager
-    async def importing(self, *, by: str, force: bool = False, chunk_rows: int = CHUNK_ROWS) -> AsyncIterator[Importer]:
+    async def importing(
+        self, *, by: str, force: bool = False, chunk_rows: int | None = None
+    ) -> AsyncIterator[Importer]:
         """Hold the run, a new one or the one begun before, and return what imports it.
 
-        When the block ends well, the run has imported everything there was. Raises ``ImportHeld``.
+        When the block ends well, the run has imported everything there was. Raises ``ImportHeld`` and ``NotReady``.
         """
         importer = await self._open(by=by, force=force, chunk_rows=chunk_rows)
-        yield importer
+        try:
+            yield importer
+        except Stopped as error:
+            await self._say_failed(importer, str(error))
+            raise
         async with self.engine.begin() as connection:
             await runs.end(connection, importer.run, "imported")
 
@@ -112,33 +124,60 @@ class History:
         Raises ``NoRun``, ``ImportHeld`` and ``NotReady``.
         """
         run = await runs.keep_still(connection)
-        return await self._importer(connection, await self.source(connection), run)
+        source = await self.source(connection)
+        self._require_same(runs.plan_of(await runs.required(connection)), source)
+        return await self._importer(connection, source, run)
 
-    async def _open(self, *, by: str, force: bool, chunk_rows: int) -> Importer:
+    async def _say_failed(self, importer: Importer, why: str) -> None:
+        """Leave the sentence for whoever looks; where the database is away, the missing heartbeat tells."""
+        with suppress(sqlalchemy.exc.DBAPIError, OSError):
+            async with self.engine.begin() as connection:
+                await runs.end(connection, importer.run, "failed", remark=why)
+
+    async def _open(self, *, by: str, force: bool, chunk_rows: int | None) -> Importer:
         async with self.engine.begin() as connection:
-            source = await self.source(connection)
             before = await runs.current(connection)
+            if before and before["state"] == "rolling_back":
+                raise NotReady(_BEING_TAKEN_BACK)
+            source = await self.source(connection)
             if before:
+                self._require_same(runs.plan_of(before), source)
                 run = await runs.take(connection, before, force=force)
+                if chunk_rows:
+                    await runs.set_chunk_rows(connection, before, chunk_rows)
             else:
                 plan = await self._plan(connection, source)
-                run = await runs.begin(
-                    connection, plan, by=by, chunk_rows=chunk_rows, version=version("bookings-gateway")
-                )
+                most = chunk_rows or CHUNK_ROWS
+                run = await runs.begin(connection, plan, by=by, chunk_rows=most, version=version("bookings-gateway"))
             return await self._importer(connection, source, run)
 
     async def _importer(self, connection: AsyncConnection, source: Source, run: Run) -> Importer:
         setting = await source.setting(connection, currency=self.currency, zone=self.zone, now=run.started_at)
         return Importer(self.engine, source, setting, self.capture, self.name, run)
 
-    async def _plan(self, connection: AsyncConnection, source: Source) -> dict[str, Any]:
-        rows, checksum = await source.checksum(connection)
+    def _reading(self, source: Source) -> dict[str, Any]:
+        """What decides how rows are read: a run keeps to it from its beginning to its end."""
         return {
             "table": source.table.name,
-            "columns": source.columns,
             "layout": {field: getattr(self.layout, field) for field in self.layout.__slots__},
             "currency": self.currency,
             "zone": self.zone.key,
+        }
+
+    def _require_same(self, plan: dict[str, Any], source: Source) -> None:
+        now = self._reading(source)
+        changed = [f"{name} was {plan[name]} and is {now[name]}" for name in now if plan[name] != now[name]]
+        if changed:
+            raise NotReady(
+                f"This import began with other settings: {'; '.join(changed)}. Go on with those it began with, or take "
+                "it back with `bookings-gateway history rollback --apply` and begin anew."
+            )
+
+    async def _plan(self, connection: AsyncConnection, source: Source) -> dict[str, Any]:
+        rows, checksum = await source.checksum(connection)
+        return {
+            **self._reading(source),
+            "columns": source.columns,
             "rows": rows,
             "sha256": checksum,
             "statuses": await source.statuses(connection),

@@ -37,7 +37,8 @@ _LEFT = """
     SELECT (SELECT count(*) FROM {table}) AS rows, (SELECT count(*) FROM untold) AS untold,
            (SELECT count(*) FROM untold u WHERE EXISTS (
                SELECT FROM gateway.event_log l WHERE l.subject = u.id AND l.type = 'booking.created'
-               AND l.recorded_at >= :since)) AS told_live
+               AND l.recorded_at >= :since AND CAST(l.body #>> '{{data,imported}}' AS boolean) IS NOT TRUE
+           )) AS told_live
 """
 # Told once, and removed by live writers since; by what had become of them.
 _GONE = """

@@ -1,20 +1,25 @@
 """The way back: what the import told is taken back, as long as it is still as the import left it.
 
-Each booking that nobody changed since is told once more, as ``booking.deleted`` and imported, at its next version:
-users let go of the link, payments of what only the row proved, stats of the totals. The legacy rows themselves were
-never changed but for the copy of the user's id, which the write-back empties. A booking that somebody changed since is
-listed and stays. What is on its way meanwhile arrives later than its taking back, or is swept (``let_go``).
+Each booking that nobody changed since is told once more, imported, at its next version. One only the import told of, as
+``booking.deleted``: users let go of the link, payments of what only the row proved, stats of the totals. One that was
+told live before is told again as it was then, without the payment: link and totals stay. The legacy rows themselves
+were never changed but for the copy of the user's id, which the write-back empties. A booking that somebody changed
+since is listed and stays. A link on its way meanwhile is let go by the write-back when it arrives (``let_go``).
 """
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.capture import Capture
 from bookings_gateway.history import runs
 from bookings_gateway.history.errors import LeaseLost
+from bookings_gateway.history.patience import Patience
 from bookings_gateway.history.runs import Run
 from shared.contracts import BookingSnapshot
 from shared.event_log import NewEvent, append
@@ -27,10 +32,15 @@ _REVERSIBLE = """
     i.outcome = 'published'
     AND NOT EXISTS (SELECT FROM event_log n WHERE n.subject = i.booking_id AND n.sequence > i.sequence)
 """
+# before: the version the import came upon, unless an earlier import's taking back is all there was.
 _NEXT = text(
     f"""
-    SELECT i.booking_id, i.sequence, CAST(l.body -> 'data' AS text) AS data
-    FROM import_item i JOIN event_log l ON l.subject = i.booking_id AND l.sequence = i.sequence
+    SELECT i.booking_id, i.sequence, CAST(l.body -> 'data' AS text) AS data,
+           CAST(before.body -> 'data' AS text) AS data_before, before.time AS time_before
+    FROM import_item i
+    JOIN event_log l ON l.subject = i.booking_id AND l.sequence = i.sequence
+    LEFT JOIN event_log before
+        ON before.subject = i.booking_id AND before.sequence = i.sequence - 1 AND before.type <> 'booking.deleted'
     WHERE i.booking_id > :after AND {_REVERSIBLE}
     ORDER BY i.booking_id LIMIT :rows
     """  # noqa: S608
@@ -38,14 +48,18 @@ _NEXT = text(
 _NOW = text("SELECT clock_timestamp()")
 _WITHDRAW = text("UPDATE import_item SET outcome = 'withdrawn' WHERE booking_id = ANY(CAST(:ids AS text[]))")
 _WITHDRAW_UNTOLD = text("UPDATE import_item SET outcome = 'withdrawn' WHERE outcome IN ('set_aside', 'waived')")
-# Also of links that arrive after their booking was taken back. written = false has the write-back empty the row.
-_LET_GO = text(
-    """
+# written = false has the write-back empty the row. A booking somebody told of since keeps its link, and so does one
+# that was told again as it was before the import.
+_LET_GO_OF = """
     UPDATE booking_user u SET user_id = NULL, written = false
-    FROM import_item i WHERE i.booking_id = u.booking_id AND i.outcome = 'withdrawn' AND u.user_id IS NOT NULL
-      AND NOT EXISTS (SELECT FROM event_log n WHERE n.subject = i.booking_id AND n.sequence > i.sequence + 1)
-    """
-)
+    FROM import_item i
+    WHERE i.booking_id = u.booking_id AND i.outcome = 'withdrawn' AND u.user_id IS NOT NULL AND {which}
+      AND (SELECT n.sequence = i.sequence + 1 AND n.type = 'booking.deleted' FROM event_log n
+           WHERE n.subject = i.booking_id ORDER BY n.sequence DESC LIMIT 1)
+    RETURNING u.booking_id
+"""
+_LET_GO = text(_LET_GO_OF.format(which="u.booking_id = ANY(CAST(:ids AS text[]))"))
+_LET_ALL_GO = text(_LET_GO_OF.format(which="true"))
 _OUTLOOK = text(
     f"""
     SELECT count(*) FILTER (WHERE {_REVERSIBLE}) AS reversible,
@@ -96,40 +110,53 @@ class Rollback:
     engine: AsyncEngine
     capture: Capture
     name: str
+    patience: Patience = field(default_factory=Patience)
 
     async def take_back(self, *, force: bool = False) -> AsyncIterator[int]:
-        """Take everything back, yielding how many bookings each chunk did. Raises ``NoRun`` or ``ImportHeld``."""
+        """Take everything back, yielding how many bookings each chunk did. Raises ``NoRun``, ``ImportHeld``
+        or ``Interrupted``."""
         async with self.engine.begin() as connection:
             before = await runs.required(connection)
             run = await runs.take(connection, before, state="rolling_back", force=force)
         position = ""
-        while taken := await self._chunk(run, position):
+        say = partial(self._say, run)
+        while taken := await self.patience.over(partial(self._chunk, run, position), say=say):
             position = taken[-1]
             yield len(taken)
         async with self.engine.begin() as connection:
             await connection.execute(_WITHDRAW_UNTOLD)
-            await connection.execute(_LET_GO)
+            await connection.execute(_LET_ALL_GO)  # those that arrived before their booking's withdrawal was to be seen
             await runs.end(connection, run, "rolled_back")
+
+    async def _say(self, run: Run, sentence: str) -> None:
+        async with self.engine.begin() as connection:
+            await runs.remark(connection, run, sentence)
 
     async def _chunk(self, run: Run, position: str) -> list[str]:
         async with self.engine.begin() as connection:
+            await self.patience.bound_waits(connection)
             if (await runs.hold(connection, run))["state"] != "rolling_back":
                 raise LeaseLost
             await self.capture.capture_first(connection, self.name)
             rows = (await connection.execute(_NEXT, {"after": position, "rows": ROWS})).all()
             now = (await connection.execute(_NOW)).scalar_one()
-            news = []
-            for row in rows:
-                data = BookingSnapshot.model_validate_json(row.data).model_copy(update={"recorded_payment": None})
-                news.append(NewEvent("booking.deleted", row.booking_id, row.sequence + 1, now, data))
-            await append(connection, self.name, news, bulk=True)
+            await append(connection, self.name, [_taken_back(row, now) for row in rows], bulk=True)
             ids = [row.booking_id for row in rows]
             await connection.execute(_WITHDRAW, {"ids": ids})
-            await connection.execute(_LET_GO)
+            await let_go(connection, ids)
             await runs.note(connection, run, position=ids[-1] if ids else None)
         return ids
 
 
-async def let_go(connection: AsyncConnection) -> int:
-    """Undo links that arrived after their booking was taken back; the caller commits."""
-    return (await connection.execute(_LET_GO)).rowcount
+def _taken_back(row: Row[Any], now: datetime) -> NewEvent:
+    """The event that brings back what held before the import: the version before it at its own time, or nothing."""
+    was_told = row.data_before is not None
+    said = BookingSnapshot.model_validate_json(row.data_before if was_told else row.data)
+    data = said.model_copy(update={"imported": True, "recorded_payment": None})
+    type_, time = ("booking.updated", row.time_before) if was_told else ("booking.deleted", now)
+    return NewEvent(type_, row.booking_id, row.sequence + 1, time, data)
+
+
+async def let_go(connection: AsyncConnection, ids: Sequence[str]) -> set[str]:
+    """Undo the links of those of these bookings that were taken back, and return which; the caller commits."""
+    return set((await connection.execute(_LET_GO, {"ids": list(ids)})).scalars())

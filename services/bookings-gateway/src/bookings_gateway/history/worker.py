@@ -1,4 +1,4 @@
-"""What the running gateway does for a move: lets go of late links after a rollback, and tells how far it is."""
+"""What the running gateway does for a move: tells how far it is."""
 
 import asyncio
 import time
@@ -11,7 +11,6 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.history.figures import Sparing
-from bookings_gateway.history.rollback import let_go
 from shared.database import is_transient
 from shared.service import Service
 
@@ -100,8 +99,6 @@ async def _look(engine: AsyncEngine) -> Row[Any]:
         RUNNING.set(bool(row and row.running))
         HEARTBEAT.set(row.silent if row and row.running else 0)
         DRIFT.set((await connection.execute(_FAILED)).scalar_one_or_none() or 0)
-        if row is None:
-            await let_go(connection)
         return (await connection.execute(_MARK)).one()
 
 

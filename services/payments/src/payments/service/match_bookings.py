@@ -9,6 +9,7 @@ from payments import models
 from payments.service.announce import Bookings, Cause, matched
 from shared.contracts import BookingSnapshot
 from shared.event_log import NewEvent
+from shared.turns import in_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ async def match_bookings(connection: AsyncConnection, learned: Learned) -> list[
     known = await Bookings.load(connection, keys, also=[payment.booking_id for payment in payments])
     changed = []
     news: list[NewEvent] = []
-    for payment in payments:
+    async for payment in in_turns(payments):
         if payment.state is None:
             continue
         cause = Cause(payment.changed_at or payment.state.created_at)

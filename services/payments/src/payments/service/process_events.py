@@ -4,11 +4,9 @@ The stored row is the queue. A row is claimed by locking it, so a crash gives it
 next finds it as it was.
 """
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
 
 import orjson
 import structlog
@@ -22,13 +20,11 @@ from payments.service.examine import Examined, Expected, State, Stored, examine
 from payments.service.ledger import Ledger
 from shared import event_log
 from shared.database import is_transient
+from shared.turns import in_turns
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
 GROUP = 400
-_TURN = 20  # events computed at a time: requests wait meanwhile
 _BACKOFF_SECONDS = (10, 60, 600, 3600)
 _LONGEST_ERROR = 2_000
 
@@ -113,7 +109,7 @@ class EventProcessor:
                 return 0
             await connection.execute(_BY_KEY)
             try:
-                examined = [examine(each, self._expected) async for each in _in_turns(stored)]
+                examined = [examine(each, self._expected) async for each in in_turns(stored)]
                 await self._apply(connection, examined)
                 await self._decide(connection, examined)
             except Exception as error:
@@ -130,7 +126,7 @@ class EventProcessor:
         if not readable:
             return
         ledger = await Ledger.load(connection, [shown for each in readable for shown in each.shown])
-        async for each in _in_turns(sorted(readable, key=_order)):
+        async for each in in_turns(sorted(readable, key=_order)):
             time = datetime.fromtimestamp(each.shown[0].version.seen, UTC)
             ledger.apply(each.shown, Cause(time, each.stored.traceparent))
         await ledger.save(connection)
@@ -148,14 +144,6 @@ class EventProcessor:
             await connection.execute(_FAIL, {"id": id_, "error": reason, "pauses": pauses})
         metrics.EVENTS.labels(State.FAILED).inc()
         log.error("stripe_event_failed", stripe_event_id=id_, error=type(cause).__name__)
-
-
-async def _in_turns(items: Sequence[T]) -> AsyncIterator[T]:
-    """Let requests have their turn in between."""
-    for position, item in enumerate(items, start=1):
-        yield item
-        if position % _TURN == 0:
-            await asyncio.sleep(0)
 
 
 def _order(each: Examined) -> tuple[int, str]:

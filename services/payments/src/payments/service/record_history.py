@@ -23,6 +23,7 @@ from shared.contracts import BookingSnapshot
 from shared.event_log import NewEvent
 from shared.events import Event
 from shared.money import to_minor
+from shared.turns import in_turns
 
 _NAMESPACE = UUID("7f4ad1c6-0d0e-5b8e-9a35-55c2a4b0f2ce")
 _EVIDENCE = TypeAdapter(Evidence)
@@ -79,7 +80,7 @@ async def record_history(connection: AsyncConnection, told: Sequence[tuple[Event
     keys = [*booking_keys(evidence), *(key for state in states for key in state.booking_keys)]
     bookings = await Bookings.load(connection, keys, also=[payment.booking_id for payment in payments.values()])
     changed, news = [], []
-    for id_, payment in payments.items():
+    async for id_, payment in in_turns(payments.items()):
         now, events = _recorded(payment, evidence.get(id_), stripe.get(id_), bookings)
         changed += [now] if now.state else []
         news += events
@@ -94,7 +95,7 @@ def _imported(told: Iterable[tuple[Event, BookingSnapshot]]) -> list[tuple[Event
 
 
 async def _say(connection: AsyncConnection, newest: Mapping[str, tuple[Event, BookingSnapshot]]) -> list[UUID]:
-    said = {id_: _evidence(event, booking) for id_, (event, booking) in newest.items()}
+    said = {id_: _evidence(event, booking) async for id_, (event, booking) in in_turns(newest.items())}
     columns = {
         "bookings": list(said),
         "sequences": [newest[id_][0].sequence for id_ in said],

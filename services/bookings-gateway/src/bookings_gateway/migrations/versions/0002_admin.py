@@ -27,6 +27,7 @@ KEYS = ", ".join(SORTED)
 
 CUSTOMER = [
     # Each kind of event brings its own columns and its own sequence; a column nobody told of yet has its default.
+    # erased_digest: what is kept of an erased person's address, to know late news of them by.
     # …_key: what is sorted by, text folded; the smallest there is where there is nothing. canonical_id: whom a merged
     # user counts as, at the end of the chain.
     """
@@ -66,6 +67,7 @@ CUSTOMER = [
         merged_into         uuid,
         canonical_id        uuid,
         erased_at           timestamptz,
+        erased_digest       bytea,
         listed              boolean NOT NULL GENERATED ALWAYS AS (
                                 user_sequence > 0 AND canonical_id IS NULL AND erased_at IS NULL) STORED
     ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.02)
@@ -79,6 +81,7 @@ CUSTOMER = [
     "CREATE INDEX customer_canonical_id ON customer (canonical_id) WHERE canonical_id IS NOT NULL",
     "CREATE INDEX customer_merged_into ON customer (merged_into) WHERE merged_into IS NOT NULL",
     "CREATE INDEX customer_erased ON customer (user_id) WHERE erased_at IS NOT NULL",
+    "CREATE INDEX customer_erased_digest ON customer (erased_digest) WHERE erased_digest IS NOT NULL",
     # Without a list of pending entries, which every search would have to go through.
     "CREATE INDEX customer_search ON customer USING gin (search) WITH (fastupdate = off)",
 ]
@@ -93,6 +96,7 @@ ERASED = [
         IF TG_OP = 'UPDATE' AND OLD.search IS NOT NULL THEN
             INSERT INTO gateway.search_word_unsure SELECT unnest(tsvector_to_array(OLD.search));
         END IF;
+        NEW.erased_digest := coalesce(NEW.erased_digest, sha256(convert_to(NEW.email, 'UTF8')));
         NEW.email := NULL; NEW.first_name := NULL; NEW.last_name := NULL; NEW.phone := NULL; NEW.company_name := NULL;
         NEW.name_key := ''; NEW.first_key := ''; NEW.last_key := ''; NEW.phone_key := ''; NEW.company_key := '';
         NEW.search := NULL;

@@ -40,8 +40,9 @@ STATEMENTS: list[str] = [
     """,
     "CREATE INDEX import_chunk_done_at ON import_chunk (run_id, done_at)",
     # import_item: what became of each booking. The row's own copy stays where it is: here is its hash, and of its
-    # content only what sums are made of. Whether it was linked and its payment recorded stands in booking_user and
-    # booking_payment, filled by events: see the view import_ledger.
+    # content only what sums are made of; of who booked, a digest of the address, while users were not told of them.
+    # Whether it was linked and its payment recorded stands in booking_user and booking_payment, filled by events: see
+    # the view import_ledger.
     """
     CREATE TABLE import_item (
         booking_id   text PRIMARY KEY,
@@ -65,10 +66,13 @@ STATEMENTS: list[str] = [
         decided_by   text,
         decided_at   timestamptz,
         reason       text,
-        imported_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+        imported_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+        person       bytea,
+        booked_at    timestamptz
     ) WITH (fillfactor = 90)
     """,
     "CREATE INDEX import_item_open ON import_item (code) WHERE outcome = 'set_aside'",
+    "CREATE INDEX import_item_person ON import_item (person) WHERE person IS NOT NULL",
     "CREATE INDEX import_item_review ON import_item (booking_id) WHERE reviews <> '{}'",
     # import_decision: who waived, corrected or tried again what, and why; only added to.
     """
