@@ -9,7 +9,7 @@ _FEWEST_COMPARED = 20  # … that is compared with the usual one
 _FEWEST_USUAL = 100
 _FLOOR_MS = 20.0  # quicker than this is quick enough, whatever is usual
 _LOOKS = 3  # that many in a row are no accident
-_STANDING = 30  # looks while the import stood still: then it was not the import, and this is what is usual
+_STANDING = 10  # looks while the import stood still: then it was not the import, and this is what is usual
 
 Buckets = Mapping[float, float]
 
