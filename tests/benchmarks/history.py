@@ -88,7 +88,7 @@ async def _move(whole: System, infrastructure: Infrastructure) -> Moved:
     servers = {"PostgreSQL": infrastructure.postgres.pids, "RabbitMQ": infrastructure.rabbit.pids}
     meter, commands, started = Meter({**services, **servers}), _of_commands(), perf_counter()
     async with _webhooks(whole) as latencies:
-        printed = await history(whole, "import", "--apply", "--by", "benchmark", "--without-backup", "generated")
+        printed = await history(whole, "import", "--apply", "--by", "benchmark")
         told, of_import = perf_counter() - started, _of_commands() - commands
         await eventually(lambda: settled(whole), seconds=_LONGEST_SECONDS, every=0.5, what="everything counted")
         settled_at = perf_counter() - started

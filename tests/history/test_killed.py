@@ -25,7 +25,7 @@ from support.waiting import eventually
 POINTS = int(os.environ.get("HISTORY_KILLS", "2"))
 BOOKINGS = 150 * POINTS
 Servers = Mapping[str, LocalPostgres | LocalRabbit]
-IMPORT = ("import", "--apply", "--without-backup", "generated")
+IMPORT = ("import", "--apply")
 FOR_PEOPLE = {"V12", "V13"}
 VICTIMS = ("import", "bookings-gateway", "payments", "PostgreSQL", "users", "stats", "RabbitMQ")
 

@@ -26,16 +26,14 @@ def move_history(stack: Stack, console: Console) -> None:
     desk = _Desk(stack)
     if json.loads(desk.runs("status", "--json"))["state"] != "new":
         return
-    none: tuple[str, ...] = ("--without-backup", "a sample's table, on a server that is not the stack's own")
     if needs_postgres(stack.user_environment):  # making databases for a test of a restore is not the service's right
         desk.runs("backup", "--directory", str(desk.files), as_admin=True)
         manifest = max(desk.files.glob("bookings-*.json"))
-        none = ()
         rehearsal = json.loads(desk.runs("rehearse", str(manifest), as_admin=True))
         _say(console, f"backed up, restored and compared; {rehearsal['taken_back']:,} moved there and back on a copy")
     predicted = json.loads(desk.runs("import", "--json"))
     with console.status("moving the history across"):
-        done = json.loads(desk.runs("import", "--apply", "--json", "--by", _BY, *none, last_object=True))
+        done = json.loads(desk.runs("import", "--apply", "--json", "--by", _BY, last_object=True))
         desk.runs("errors", "waive", "--code", "created_in_future", "--reason", "a sample's typing error", "--by", _BY)
         verified = json.loads(desk.runs("verify", "--wait", "60", "--json"))
     _show(console, predicted, done, verified)

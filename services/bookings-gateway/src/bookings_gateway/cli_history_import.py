@@ -44,7 +44,6 @@ def _add_import(app: typer.Typer, program: Program) -> None:
         live_p95_ms: Annotated[float, typer.Option(min=0, help="Wait while live requests take longer")] = 250.0,
         live_times: Annotated[float, typer.Option(min=0, help="… or so many times as long as usual; 0: never")] = 2.0,
         replica_lag_mb: Annotated[int, typer.Option(min=0, help="Wait while a replica is further behind")] = 64,
-        without_backup: Annotated[str | None, typer.Option(help="Why there is no backup; kept with the name")] = None,
         as_json: AsJson = False,
     ) -> None:
         """Tell every booking of the past, once. Without --apply it says exactly what would come of it."""
@@ -54,7 +53,9 @@ def _add_import(app: typer.Typer, program: Program) -> None:
             if not apply:
                 show_prediction(await history.predict(), as_json=as_json)
                 return
-            await require_ready(history, by=by, without_backup=without_backup)
+            warning = await require_ready(history, by=by)
+            if warning and not as_json:
+                console.print(f"[yellow]{warning}[/]")
             limits = Limits(outbox_rows, queue_messages, live_p95_ms, replica_lag_mb, live_times)
             async with compose.asking(settings) as others:
                 throttle = Throttle(engine, limits, others)

@@ -1,4 +1,4 @@
-"""What must have happened before an import begins: nothing in the way, and a backup, or a reason for none."""
+"""What an import begins with: nothing in the way, and a backup, or a warning that there is none."""
 
 from sqlalchemy import text
 
@@ -17,10 +17,10 @@ _RESTORED = text(
 )
 
 
-async def require_ready(history: History, *, by: str, without_backup: str | None = None) -> None:
-    """Raise ``NotReady`` while something stands in the way of an import, or nothing was backed up.
+async def require_ready(history: History, *, by: str) -> str | None:
+    """Raise ``NotReady`` while something stands in the way of an import.
 
-    ``without_backup`` is why there is none; it is kept with the name. One that goes on has its backup behind it.
+    Return what a first one without a backup is to be warned of; that it began so is kept with the name.
     """
     async with history.engine.connect() as connection:
         blocking = await obstacles(connection, await history.source(connection))
@@ -29,10 +29,10 @@ async def require_ready(history: History, *, by: str, without_backup: str | None
     if blocking:
         told = "; ".join(f"{point.what}: {point.found}" for point in blocking)
         raise NotReady(f"This stands in the way: {told}. See `bookings-gateway history preflight`.")
-    if without_backup:
-        await note_step(history.engine, "without-backup", passed=True, evidence={}, name=by, note=without_backup)
-    elif is_new and not is_backed_up:
-        raise NotReady(
-            "There is no backup that was restored and compared. Make one with `bookings-gateway history backup`, or "
-            "say why there is none: --without-backup REASON, which is kept with your name."
-        )
+    if not is_new or is_backed_up:
+        return None
+    await note_step(history.engine, "without-backup", passed=False, evidence={}, name=by, note=None)
+    return (
+        "Nothing was backed up, restored and compared: `bookings-gateway history backup` does it. The import goes on; "
+        "that it began without one is kept with your name."
+    )
