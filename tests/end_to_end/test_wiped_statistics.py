@@ -78,7 +78,11 @@ async def test_wiped_statistics_come_back_identical_from_three_replays_while_liv
     for producer in PRODUCERS:
         await types(whole, producer, "replay", "--to", "stats")
     await wait_for_journal(whole, events)
-    assert await statistics(whole) == before
+
+    async def are_back() -> bool:
+        return await statistics(whole) == before
+
+    await eventually(are_back, seconds=30, what="the statistics of before, announced")
     assert await projected_totals(whole) == await totals_by_customers_sql(whole)
     assert "no differences" in await types(whole, "stats", "verify")
 
