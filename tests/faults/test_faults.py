@@ -1,6 +1,7 @@
 """Parts die in the middle of traffic. Nothing is lost, nothing counts twice, everything resumes by itself."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator
 from time import monotonic
@@ -16,7 +17,8 @@ from support.load import Load, flowing, load
 from support.oracle import drained, money_received, projected_totals, totals_by_customers_sql
 from support.system import SERVICES, System, system
 
-RESUME_SECONDS = 15.0
+# Alone (`make test-long`) everything resumes within 15 s; beside another test process on two cores it takes longer.
+RESUME_SECONDS = float(os.environ.get("RESUME_SECONDS", "60"))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from sqlalchemy import text
 
@@ -147,3 +149,22 @@ async def test_dead_letters_are_requeued_or_discarded_and_remembered(sample: Ser
     shown = await sample.dead_letters.show(first)
     assert shown is not None
     assert (shown["state"], shown["decided_by"]) == ("discarded", "ann")
+
+
+def connections_to(amqp_url: str) -> int:
+    port = urlsplit(amqp_url).port
+    return sum(
+        1 for c in psutil.Process().net_connections() if c.raddr and c.raddr.port == port and c.status == "ESTABLISHED"
+    )
+
+
+async def test_a_stopped_service_leaves_no_connection_open(
+    make_database: Callable[[str], Awaitable[str]], amqp_url: str
+) -> None:
+    before = connections_to(amqp_url)
+    async with running(sample_service(await make_database("sample"), amqp_url)) as service:
+        await send(service, b"{not json")
+        await dead_letters(service, 1)
+        assert connections_to(amqp_url) > before
+
+    assert connections_to(amqp_url) == before

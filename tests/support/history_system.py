@@ -11,6 +11,7 @@ import asyncpg
 from support.legacy_filling import insert
 from support.legacy_generations import LAYOUTS
 from support.legacy_history import Fact
+from support.oracle import totals_untold
 from support.system import System
 
 _MESSY = """
@@ -33,16 +34,13 @@ async def prepare(whole: System, bookings: Sequence[Fact]) -> None:
     await connection.close()
 
 
-_UNTOLD = "SELECT FROM to_announce JOIN generation USING (schema) WHERE live LIMIT 1"
-
-
 async def settled(whole: System) -> bool:
     """Whether nobody has anything to send, and every booking told has reached its end."""
     for service in whole.services:
         schema = "gateway." if service == "bookings-gateway" else ""
         if await whole.query(service, f"SELECT FROM {schema}outbox LIMIT 1"):
             return False
-    if await whole.query("stats", _UNTOLD):
+    if await totals_untold(whole):
         return False
     return not (await whole.query("bookings-gateway", _WAITING))[0]["waiting"]
 

@@ -69,23 +69,43 @@ def _wants(prefixes: tuple[str, ...], type_: str) -> bool:
 
 
 async def drained(system: System, *, seconds: float = 15) -> Verdict:
-    """Wait until nothing is captured, unsent or unapplied any more, and return the verdict on it."""
-    last: list[Verdict] = []
+    """Wait until nothing is captured, unsent, unapplied or untold any more, and return the verdict on it.
+
+    Two looks must see the same: one look takes its time, and an event may pass from where it has not looked yet to
+    where it has looked already.
+    """
+    looks: list[Verdict] = []
 
     async def done() -> bool:
-        if await system.query("bookings-gateway", "SELECT 1 FROM gateway.booking_change LIMIT 1"):
+        if await _under_way(system):
+            looks.clear()
             return False
-        for producer in system.services:
-            if await system.query(producer, f"SELECT 1 FROM {_schema(producer)}outbox LIMIT 1"):  # noqa: S608
-                return False
-        last[:] = [await verdict(system)]
-        return last[0].clean and not await write_back_due(system)
+        looks.append(await verdict(system))
+        return looks[-1].clean and looks[-2:-1] == looks[-1:]
 
     try:
         await eventually(done, seconds=seconds, what="everything drained")
     except AssertionError:
-        raise AssertionError(f"not drained within {seconds} s: {last}") from None
-    return last[0]
+        raise AssertionError(f"not drained within {seconds} s: {looks[-1:] or await _under_way(system)}") from None
+    return looks[-1]
+
+
+async def _under_way(system: System) -> str | None:
+    """Return the first table that says that something is still to be done, or ``None``."""
+    if await system.query("bookings-gateway", "SELECT 1 FROM gateway.booking_change LIMIT 1"):
+        return "booking_change"
+    for producer in system.services:
+        if await system.query(producer, f"SELECT 1 FROM {_schema(producer)}outbox LIMIT 1"):  # noqa: S608
+            return f"outbox of {producer}"
+    if await totals_untold(system):
+        return "to_announce"
+    return "write-back" if await write_back_due(system) else None
+
+
+async def totals_untold(system: System) -> bool:
+    """Whether stats has users in its live generation whose totals it has yet to announce."""
+    waiting = "SELECT FROM to_announce JOIN generation USING (schema) WHERE live LIMIT 1"
+    return bool(await system.query("stats", waiting))
 
 
 async def write_back_due(system: System) -> bool:

@@ -74,6 +74,7 @@ class Service:
         self.committed = Signal()
         self.topology = Topology(name, bindings, settings.retry_tiers)
         self.publisher: Publisher = RabbitPublisher(settings.broker_url)
+        self._failures_publisher = RabbitPublisher(settings.broker_url)
         self.relay = Relay(self.engine, self.publisher, self.committed)
         self.dead_letters = DeadLetters(self.engine)
         self.handler = handler(self)
@@ -90,7 +91,7 @@ class Service:
         self._background = background or {}
 
     def _messaging(self, handler: Handler) -> Messaging:
-        failures = Failures(self.topology, RabbitPublisher(self.settings.broker_url))
+        failures = Failures(self.topology, self._failures_publisher)
         live, bulk = (
             Consumer(
                 queue=queue,
@@ -121,6 +122,7 @@ class Service:
         finally:
             await self.tasks.stop()
             await self.publisher.aclose()
+            await self._failures_publisher.aclose()
             await self.engine.dispose()
 
     async def measure(self) -> None:
