@@ -35,6 +35,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 GROUP = 500
+_FULL = GROUP // 2  # the next batch may not have fitted in
 _LONGEST_BACKOFF = 5.0
 _STOP_SECONDS = 10.0
 _PACE_SECONDS = 0.015
@@ -162,7 +163,7 @@ class Consumer:
         pace = Pace(_PACE_SECONDS)
         while True:
             await self.buffer.filled()
-            await pace.keep()
+            await pace.begin()
             group = await self.buffer.take()
             settling = asyncio.ensure_future(self._settle_surely(group))
             try:
@@ -170,6 +171,7 @@ class Consumer:
             except asyncio.CancelledError:
                 await asyncio.wait([settling], timeout=_STOP_SECONDS)
                 raise
+            pace.end(full=sum(_weight(arrival.delivery) for arrival in group) >= _FULL)
 
     async def _settle_surely(self, group: Sequence[Arrival]) -> None:
         """Settle the group, again after a defect of ours: letting go of it would let a later one acknowledge it."""

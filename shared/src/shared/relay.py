@@ -96,11 +96,12 @@ class Relay:
             poll, pace = AdaptivePoll(shortest=0.1), Pace(_PACE_SECONDS)
             try:
                 while True:
+                    await pace.begin()
                     owned = await partitions.share(every=_REBALANCE_SECONDS)
                     sent = await self._send_page(connection, owned)
+                    pace.end(full=sent == _PAGE)
                     if sent < _PAGE:
                         await self._signal.wait(poll.next(worked=sent > 0))
-                        await pace.keep()
             finally:
                 # The locks belong to the session: never hand it back to the pool with them on it.
                 await connection.invalidate()

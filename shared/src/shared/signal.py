@@ -39,16 +39,27 @@ class AdaptivePoll:
 
 
 class Pace:
-    """At most one round per ``seconds``: what comes in quick succession shares one, what comes alone never waits."""
+    """Rounds with a rest after each: what comes in quick succession shares one, what comes alone never waits.
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._last = 0.0
+    The rest lasts as long as the round did, ``longest`` seconds at most, and until ``shortest`` seconds after it
+    began. So a busy machine, on which rounds take longer, makes fewer and larger ones. A full round needs no rest.
+    """
 
-    async def keep(self) -> None:
+    def __init__(self, shortest: float, longest: float = 0.1) -> None:
+        self._shortest = shortest
+        self._longest = longest
+        self._began = 0.0
+        self._due = 0.0
+
+    async def begin(self) -> None:
         """Return when a round may begin."""
         loop = asyncio.get_running_loop()
-        pause = self._last + self._seconds - loop.time()
-        if pause > 0:
+        if (pause := self._due - loop.time()) > 0:
             await asyncio.sleep(pause)
-        self._last = loop.time()
+        self._began = self._due = loop.time()
+
+    def end(self, *, full: bool = False) -> None:
+        """Say that the round is over; ``full`` when more was there than went into it."""
+        now = asyncio.get_running_loop().time()
+        rest = min(now - self._began, self._longest)
+        self._due = now if full else max(self._began + self._shortest, now + rest)

@@ -85,7 +85,7 @@ class Capture:
         pace = Pace(_PACE_SECONDS)
         poll = AdaptivePoll(shortest=0.08, longest=0.25)  # for the legacy application; our own writers signal
         while True:
-            await pace.keep()
+            await pace.begin()
             try:
                 count = await self.capture_page(service.engine, service.source)
             except Exception as error:
@@ -94,6 +94,7 @@ class Capture:
                 log.warning("capture_interrupted", error=repr(error))
                 await asyncio.sleep(_RECONNECT_SECONDS)
                 continue
+            pace.end(full=count == PAGE)
             if count:
                 service.committed.set()
             if count < PAGE:

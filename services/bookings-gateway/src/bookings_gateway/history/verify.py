@@ -100,11 +100,15 @@ async def verify(history: History, others: Others) -> Verification:
         source = await history.source(connection)
         setting = await source.setting(connection, currency=history.currency, zone=history.zone, now=run["started_at"])
     rows = RowChecks(history.engine, others, found, run["started_at"])
-    await rows.run(source, setting)
     money = MoneyChecks(history.engine, others, found)
-    balance = await money.run()
-    async with history.engine.connect() as connection:
-        answers = await check_answers(connection, history, source)
+    try:
+        async with asyncio.TaskGroup() as looks:  # each waits mostly for a database or a service
+            looks.create_task(rows.run(source, setting))
+            looks.create_task(money.run())
+            totals = looks.create_task(_totals(history, source, others))
+            answers = looks.create_task(_answers(history, source))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
     async with history.engine.connect() as connection:
         statuses = _statuses(runs.plan_of(run)["statuses"], rows)
         checks = [
@@ -112,16 +116,26 @@ async def verify(history: History, others: Others) -> Verification:
             found.check("V2", "every row is as it was read, or its change is a later event"),
             await _sources(connection, source),
             found.check("V4", "every normalised e-mail is one user's", nouns="users"),
-            balance,
+            money.balance(),
             found.check("V6", "every payment belongs to its booking's user", nouns="payments"),
             found.check("V7", "every distinct form of contact is kept"),
-            *await check_totals(connection, source, others, currency=history.currency),
+            *totals.result(),
             await _queues(connection, others),
-            answers,
+            answers.result(),
             statuses,
             *await _decided(connection),
         ]
     return Verification(checks, money.as_json(), money.disagreeing, datetime.now(UTC))
+
+
+async def _totals(history: History, source: Source, others: Others) -> list[Check]:
+    async with history.engine.connect() as connection:
+        return await check_totals(connection, source, others, currency=history.currency)
+
+
+async def _answers(history: History, source: Source) -> Check:
+    async with history.engine.connect() as connection:
+        return await check_answers(connection, history, source)
 
 
 async def _sources(connection: AsyncConnection, source: Source) -> Check:

@@ -95,8 +95,8 @@ class MoneyChecks:
     disagreeing: list[str] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
 
-    async def run(self) -> Check:
-        """Ask payments for every migrated payment; return the balance. V6 is found on the way.
+    async def run(self) -> None:
+        """Ask payments for every migrated payment, and lay it beside its booking. V6 is found on the way.
 
         Where Stripe and the row disagree, the booking becomes an entry of the error desk.
         """
@@ -115,7 +115,6 @@ class MoneyChecks:
         async with self.engine.begin() as connection:
             for mark in (_REVIEW, _AGREED):
                 await connection.execute(mark, {"ids": self.disagreeing})
-        return self._balance()
 
     async def _lay_beside(self, payments: Sequence[Mapping[str, Any]]) -> None:
         async with self.engine.connect() as connection:
@@ -155,7 +154,8 @@ class MoneyChecks:
         else:
             line.in_review += abs(difference)
 
-    def _balance(self) -> Check:
+    def balance(self) -> Check:
+        """Return V5: what this saw, and what the rows alone came to."""
         lines = self.lines.values()
         due, recorded = sum(line.due for line in lines), sum(line.recorded for line in lines)
         review, waived = sum(line.in_review for line in lines), sum(line.waived for line in lines)

@@ -11,17 +11,15 @@ from shared.signal import AdaptivePoll, Pace, Signal
 log = structlog.get_logger(__name__)
 
 _LONGEST_PAUSE = 5.0
-# A burst is taken in larger groups: a transaction costs as much as ten events in it, and what one leaves in the outbox
-# travels in as few messages. What comes alone never waits.
-_BURST = 10
-_PACE_SECONDS = 0.1
+_PACE_SECONDS = 0.015
 
 
 async def run(processor: EventProcessor, *, stored: Signal, committed: Signal) -> None:
     """Process until cancelled. An unreachable database is waited for, whatever it takes."""
-    poll, pace = AdaptivePoll(), Pace(_PACE_SECONDS)
+    poll, pace = AdaptivePoll(shortest=0.25), Pace(_PACE_SECONDS)  # the poll finds what failed and is due again
     pause = 0.1
     while True:
+        await pace.begin()
         try:
             settled = await processor.process_due()
         except Exception as error:
@@ -32,9 +30,8 @@ async def run(processor: EventProcessor, *, stored: Signal, committed: Signal) -
             pause = min(pause * 2, _LONGEST_PAUSE)
             continue
         pause = 0.1
+        pace.end(full=settled == GROUP)
         if settled:
             committed.set()
         if settled < GROUP:
             await stored.wait(poll.next(worked=settled > 0))
-        if _BURST < settled < GROUP:
-            await pace.keep()
