@@ -34,7 +34,7 @@ logs: $(stamp) ## Follow what the services print
 test: $(stamp) ## Run all tests, two at a time, each on a PostgreSQL and a RabbitMQ of its own (ARGS="-k name" for some)
 	@$(bin)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-test-long: $(stamp) ## Hold statistics to many histories and kills, the listing to the old server, APIs to their contracts (needs Node.js)
+test-long: $(stamp) ## Hold the parts to many histories, kills and faults, the listing to the old server, APIs to their contracts (needs Node.js)
 	@RESUME_SECONDS=15 HISTORY_EXAMPLES=200 KILL_SEEDS=8 HISTORY_KILLS=50 LEGACY_ROWS=10000 CONTRACT_EXAMPLES=30 $(bin)/pytest --timeout 1200 \
 		tests/faults/test_faults.py tests/history/test_killed.py tests/stats/test_history.py tests/stats/test_killed.py \
 		tests/bookings_gateway/test_parity_live.py tests/bookings_gateway/test_contract.py \
