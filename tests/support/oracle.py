@@ -68,7 +68,7 @@ def _wants(prefixes: tuple[str, ...], type_: str) -> bool:
     return type_ in prefixes or type_.split(".")[0] in prefixes
 
 
-async def drained(system: System, *, seconds: float = 15) -> Verdict:
+async def drained(system: System, *, seconds: float = 30) -> Verdict:
     """Wait until nothing is captured, unsent, unapplied or untold any more, and return the verdict on it.
 
     Two looks must see the same: one look takes its time, and an event may pass from where it has not looked yet to

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 async def eventually(
-    condition: Callable[[], Awaitable[T]], *, seconds: float = 15, every: float = 0.02, what: str = ""
+    condition: Callable[[], Awaitable[T]], *, seconds: float = 30, every: float = 0.02, what: str = ""
 ) -> T:
     """Return the first truthy answer of ``condition``; fail with the last answer after ``seconds``."""
     deadline = monotonic() + seconds
