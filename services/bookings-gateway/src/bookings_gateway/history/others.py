@@ -37,7 +37,7 @@ class Others:
 
     async def payments(self) -> AsyncIterator[dict[str, Any]]:
         """Yield every migrated payment that stands."""
-        async for item in self._pages("payments", "/internal/history/payments", limit=5_000):
+        async for item in self._pages("payments", "/internal/history/payments", limit=1_000):
             yield item
 
     async def people(self) -> AsyncIterator[dict[str, Any]]:
