@@ -2,8 +2,13 @@
 
 from typing import Any
 
+import httpx
 import pytest
+from sqlalchemy import AsyncAdaptedQueuePool
 
+from bookings_gateway.history.checks import Findings
+from bookings_gateway.history.verify_money import MoneyChecks
+from bookings_gateway.history.verify_totals import check_totals
 from support.databases import Databases
 from support.history import Moved, moving
 from support.legacy_generations import LAYOUTS
@@ -24,6 +29,30 @@ async def test_every_invariant_holds_after_an_import(databases: Databases, layou
         await moved.settle()
 
         assert (await failed(moved)).keys() == PASSED_BUT
+
+
+async def test_no_transaction_is_open_while_another_service_is_asked(databases: Databases) -> None:
+    """Asking for a million users takes minutes, and the database ends a transaction that is idle for one."""
+    checked_out: list[int] = []
+
+    async with moving(databases, "default", facts(60, seed=6)) as moved:
+        await moved.import_all()
+        await moved.settle()
+        pool = moved.gateway.pool
+        assert isinstance(pool, AsyncAdaptedQueuePool)
+
+        async def look(_request: httpx.Request) -> None:
+            checked_out.append(pool.checkedout())
+
+        async with moved.gateway.connect() as connection:
+            source = await moved.history.source(connection)
+        async with moved.asking() as others:
+            others.client.event_hooks = {"request": [look]}
+            await check_totals(moved.gateway, source, others, currency=moved.history.currency)
+            await MoneyChecks(moved.gateway, others, Findings()).run()
+
+    assert len(checked_out) >= 2
+    assert set(checked_out) == {0}
 
 
 @pytest.mark.parametrize("type_", ["double precision", "real", "numeric"])

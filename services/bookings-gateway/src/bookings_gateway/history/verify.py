@@ -105,7 +105,7 @@ async def verify(history: History, others: Others) -> Verification:
         async with asyncio.TaskGroup() as looks:  # each waits mostly for a database or a service
             looks.create_task(rows.run(source, setting))
             looks.create_task(money.run())
-            totals = looks.create_task(_totals(history, source, others))
+            totals = looks.create_task(check_totals(history.engine, source, others, currency=history.currency))
             answers = looks.create_task(_answers(history, source))
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
@@ -126,11 +126,6 @@ async def verify(history: History, others: Others) -> Verification:
             *await _decided(connection),
         ]
     return Verification(checks, money.as_json(), money.disagreeing, datetime.now(UTC))
-
-
-async def _totals(history: History, source: Source, others: Others) -> list[Check]:
-    async with history.engine.connect() as connection:
-        return await check_totals(connection, source, others, currency=history.currency)
 
 
 async def _answers(history: History, source: Source) -> Check:
