@@ -115,13 +115,13 @@ STATEMENTS: list[str] = [
            p.payments, p.received, p.refunded_minor, p.pending
     FROM import_item i
     LEFT JOIN booking_user u USING (booking_id)
-    LEFT JOIN (
-        SELECT booking_id, count(*) FILTER (WHERE status IN ('succeeded', 'pending')) AS payments,
+    CROSS JOIN LATERAL (  -- by the booking: a page of the ledger is read without all payments being summed
+        SELECT count(*) FILTER (WHERE status IN ('succeeded', 'pending')) AS payments,
                sum(received) AS received, sum(refunded) AS refunded_minor,
                count(*) FILTER (WHERE status = 'pending') AS pending,
                count(*) FILTER (WHERE status NOT IN ('succeeded', 'pending')) AS canceled
-        FROM booking_payment WHERE migrated GROUP BY booking_id
-    ) p USING (booking_id)
+        FROM booking_payment WHERE migrated AND booking_id = i.booking_id
+    ) p
     """,
 ]
 
