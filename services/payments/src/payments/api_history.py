@@ -18,11 +18,15 @@ _MIGRATED = text(
     SELECT id, booking_id, user_id, status, currency, amount, received, refunded, paid_at,
            stripe_payment_intent_id, provenance ->> 'reference' AS reference, provenance ->> 'evidence' AS evidence,
            stripe_charge_id IS NOT NULL OR status NOT IN ('succeeded', 'pending') AS told_by_stripe,
-           EXISTS (SELECT FROM booking_evidence e WHERE e.payment_id = id AND e.canceled_at IS NOT NULL
-                   AND status = 'canceled') AS canceled
-    FROM payment
-    WHERE migrated AND id > :after AND (status IN ('succeeded', 'pending') OR provenance IS NOT NULL)
-    ORDER BY id LIMIT :limit
+           status = 'canceled' AND EXISTS (
+               SELECT FROM booking_evidence e WHERE e.payment_id = p.id AND e.canceled_at IS NOT NULL
+           ) AS canceled
+    FROM (  -- the page first: of all payments at once, who was canceled would be found by reading all the evidence
+        SELECT * FROM payment
+        WHERE migrated AND id > :after AND (status IN ('succeeded', 'pending') OR provenance IS NOT NULL)
+        ORDER BY id LIMIT :limit
+    ) p
+    ORDER BY id
     """
 )
 
