@@ -84,7 +84,7 @@ class Moved:
 
 
 async def _move(whole: System, infrastructure: Infrastructure) -> Moved:
-    services = {name: (lambda each=each: [each.pid]) for name, each in whole.services.items()}
+    services = {name: each.pids for name, each in whole.services.items()}
     servers = {"PostgreSQL": infrastructure.postgres.pids, "RabbitMQ": infrastructure.rabbit.pids}
     meter, commands, started = Meter({**services, **servers}), _of_commands(), perf_counter()
     async with _webhooks(whole) as latencies:

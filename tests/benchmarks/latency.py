@@ -9,7 +9,6 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -103,17 +102,13 @@ async def measure(infrastructure: Infrastructure) -> Result:
 
 def groups(infrastructure: Infrastructure, whole: System) -> dict[str, Pids]:
     """Who may spend processor time on a booking."""
-    services = {name: partial(_pids_of, service) for name, service in whole.services.items()}
+    services = {name: service.pids for name, service in whole.services.items()}
     return {
         **services,
         "PostgreSQL": infrastructure.postgres.pids,
         "RabbitMQ": infrastructure.rabbit.pids,
         "this load": lambda: [os.getpid()],
     }
-
-
-def _pids_of(service: ServiceProcess) -> list[int]:
-    return [service.pid]
 
 
 async def load(whole: System) -> Run:

@@ -138,7 +138,7 @@ async def measure(infrastructure: Infrastructure) -> Result:
                 database = {"PostgreSQL": infrastructure.postgres.pids}
                 servers = (
                     Server("old", old_client, {"old server": lambda: [old.pid], **database}),
-                    Server("gateway", new_client, {"gateway": lambda: [service.pid], **database}),
+                    Server("gateway", new_client, {"gateway": service.pids, **database}),
                 )
                 await _rounds(servers, writers)
         finally:

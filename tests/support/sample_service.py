@@ -26,9 +26,13 @@ from support.waiting import eventually
 EFFECT = """
     CREATE TABLE effect (
         number bigint GENERATED ALWAYS AS IDENTITY, event_id uuid NOT NULL, subject text NOT NULL,
-        sequence bigint NOT NULL, bulk boolean NOT NULL
+        sequence bigint NOT NULL, bulk boolean NOT NULL, pid integer NOT NULL
     )
 """
+
+_KEEP = text(
+    "INSERT INTO effect (event_id, subject, sequence, bulk, pid) VALUES (:id, :subject, :sequence, :bulk, :pid)"
+)
 
 EXPLODE = "explode"
 KILL = "kill"
@@ -64,13 +68,11 @@ class SampleHandler(InboxHandler):
                 raise RuntimeError("this booking explodes")
             if status == KILL:
                 os.kill(os.getpid(), signal.SIGKILL)
-        await connection.execute(
-            text("INSERT INTO effect (event_id, subject, sequence, bulk) VALUES (:id, :subject, :sequence, :bulk)"),
-            [
-                {"id": event.id, "subject": event.subject, "sequence": event.sequence, "bulk": group.bulk}
-                for event in group.events
-            ],
-        )
+        rows = [
+            {"id": each.id, "subject": each.subject, "sequence": each.sequence, "bulk": group.bulk, "pid": os.getpid()}
+            for each in group.events
+        ]
+        await connection.execute(_KEEP, rows)
 
 
 def sample_service(database_url: str, amqp_url: str, *, retry_delays: str = "0.1,0.2") -> Service:

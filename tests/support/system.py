@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import psutil
 
 from local_stack.ports import free_port
 from local_stack.processes import tail
@@ -45,6 +46,10 @@ class ServiceProcess:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    def pids(self) -> list[int]:
+        """The service's processes: its own and the one of its bulk lane."""
+        return [self.pid, *(child.pid for child in psutil.Process(self.pid).children())]
 
     @property
     def url(self) -> str:

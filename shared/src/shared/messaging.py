@@ -1,9 +1,10 @@
-"""A service's side of the broker: queues declared and mended, subscribers started, health told.
+"""A process's side of the broker: queues declared and mended, subscribers started, health told.
 
 The broker may be away at any moment, at start too: the service then runs on, and this resumes by itself.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -36,13 +37,16 @@ _REDRIVE_SECONDS = 5.0
 
 @dataclass(slots=True)
 class Messaging:
-    """Everything between the broker and a service's handler."""
+    """Everything between the broker and a service's handler.
+
+    ``consumers`` are those of this process. Where there are ``dead_letters`` it also keeps those, and sends on what no
+    queue took: one process of a service is enough for that.
+    """
 
     url: str
     topology: Topology
-    live: Consumer
-    bulk: Consumer
-    dead_letters: DeadLetters
+    consumers: Sequence[Consumer]
+    dead_letters: DeadLetters | None
     broker: RabbitBroker = field(init=False)
     _admin: ReopeningChannel = field(init=False)
     _redriver: ReopeningChannel = field(init=False)
@@ -52,9 +56,10 @@ class Messaging:
         self._admin = ReopeningChannel(self.url)
         self._redriver = ReopeningChannel(self.url)
         self.broker = RabbitBroker(self.url, logger=None, apply_types=False, reconnect_interval=0.5, graceful_timeout=5)
-        self._subscribe(self.topology.events, self.live.buffer, LIVE_PREFETCH)
-        self._subscribe(self.topology.bulk, self.bulk.buffer, BULK_PREFETCH)
-        self._subscribe_dead()
+        for consumer in self.consumers:
+            self._subscribe(consumer.queue, consumer.buffer, BULK_PREFETCH if consumer.bulk else LIVE_PREFETCH)
+        if self.dead_letters:
+            self._subscribe_dead(self.dead_letters)
 
     def _subscribe(self, queue: str, buffer: Buffer, prefetch: int) -> None:
         """Deliveries go to the buffer; the consumer acknowledges them after its commit."""
@@ -72,7 +77,7 @@ class Messaging:
         async def take(delivery: AbstractIncomingMessage) -> None:
             buffer.put(delivery)
 
-    def _subscribe_dead(self) -> None:
+    def _subscribe_dead(self, dead_letters: DeadLetters) -> None:
         @self.broker.subscriber(
             _queue(self.topology.dead),
             channel=Channel(prefetch_count=_DEAD_PREFETCH),
@@ -84,14 +89,15 @@ class Messaging:
             description="Events that could not be applied; written to the table an operator works from.",
         )
         async def keep(delivery: AbstractIncomingMessage) -> None:
-            await self.dead_letters.keep(delivery)
+            await dead_letters.keep(delivery)
 
     async def run(self) -> None:
         """Declare, start, and keep both true until cancelled."""
         try:
             while True:
                 await self._keep()
-                await self._redrive()
+                if self.dead_letters:
+                    await self._redrive()
                 await asyncio.sleep(_KEEP_SECONDS)
         finally:
             await self._stop()
@@ -157,12 +163,13 @@ class Messaging:
     async def _probe(self) -> str | None:
         """Every queue is there and has a consumer, ours is on an open channel, and groups get settled."""
         channel = await self._admin.get()
-        for consumer in (self.live, self.bulk):
-            seen = await channel.queue_declare(consumer.queue, passive=True)
-            metrics.QUEUE_DEPTH.labels(consumer.queue).set(seen.message_count or 0)
+        own = {consumer.queue: consumer for consumer in self.consumers}
+        for queue in (self.topology.events, self.topology.bulk):
+            seen = await channel.queue_declare(queue, passive=True)
+            metrics.QUEUE_DEPTH.labels(queue).set(seen.message_count or 0)
             if not seen.consumer_count:
-                return f"nobody consumes {consumer.queue}"
-            if trouble := self._stalled(consumer, waiting=seen.message_count or 0):
+                return f"nobody consumes {queue}"
+            if queue in own and (trouble := self._stalled(own[queue], waiting=seen.message_count or 0)):
                 return trouble
         dead = await channel.queue_declare(self.topology.dead, passive=True)
         metrics.UNROUTED.set((await channel.queue_declare(UNROUTED, passive=True)).message_count or 0)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.tables import PARTITIONS
 
-_NAMESPACE = 7_301_955
+_LIVE, _BULK = 7_301_955, 7_301_956  # live and bulk events are sent by different relays: each lane has its own locks
 _MEMBERSHIP = PARTITIONS  # one key past the parts: every live replica holds it, shared
 
 _JOIN = text("SELECT pg_advisory_lock_shared(:namespace, :membership)")
@@ -27,8 +27,9 @@ _RELEASE = text("SELECT pg_advisory_unlock(:namespace, part) FROM unnest(CAST(:p
 class Partitions:
     """The parts this connection owns. The locks go with the connection, so a dead replica owns nothing."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, *, bulk: bool = False) -> None:
         self._connection = connection
+        self._namespace = _BULK if bulk else _LIVE
         self._owned: list[int] = []
         self._next_look = 0.0
         self._joined = False
@@ -51,16 +52,16 @@ class Partitions:
                 self._owned.append(part)
 
     async def _members(self) -> int:
-        keys = {"namespace": _NAMESPACE, "membership": _MEMBERSHIP}
+        keys = {"namespace": self._namespace, "membership": _MEMBERSHIP}
         if not self._joined:
             await self._connection.execute(_JOIN, keys)
             self._joined = True
         return int((await self._connection.execute(_MEMBERS, keys)).scalar_one())
 
     async def _take(self, part: int) -> bool:
-        taken = await self._connection.execute(_TRY, {"namespace": _NAMESPACE, "part": part})
+        taken = await self._connection.execute(_TRY, {"namespace": self._namespace, "part": part})
         return bool(taken.scalar_one())
 
     async def _release(self, parts: Sequence[int]) -> None:
-        await self._connection.execute(_RELEASE, {"namespace": _NAMESPACE, "parts": list(parts)})
+        await self._connection.execute(_RELEASE, {"namespace": self._namespace, "parts": list(parts)})
         self._owned = [part for part in self._owned if part not in parts]

@@ -36,13 +36,14 @@ _LIVE_BATCH = 100
 _BULK_BATCH = 500
 _BATCH_BYTES = 4 * 1024 * 1024
 
-# Live before bulk, each in seq order over all owned parts: what an import left to send never delays a payment.
+# One lane's rows in seq order over all owned parts. Each lane has a relay of its own: what an import left to send never
+# delays a payment.
 _NEXT = text(
     """
     SELECT o.seq, o.bulk, l.event_id, l.type, l.subject, CAST(l.body AS text) AS body
     FROM outbox o JOIN event_log l USING (seq)
-    WHERE o.part = ANY(CAST(:parts AS smallint[])) AND l.subject <> ALL(CAST(:held AS text[]))
-    ORDER BY o.bulk, o.seq
+    WHERE o.bulk = :bulk AND o.part = ANY(CAST(:parts AS smallint[])) AND l.subject <> ALL(CAST(:held AS text[]))
+    ORDER BY o.seq
     LIMIT :page
     """
 )
@@ -66,12 +67,15 @@ _NOTE_FAILURE = text(
 
 
 class Relay:
-    """Sends one service's outbox. Any number of replicas share the work."""
+    """Sends what one service's outbox holds of one lane, live or bulk. Any number of replicas share the work."""
 
-    def __init__(self, engine: AsyncEngine, publisher: Publisher, signal: Signal, *, batching: bool = True) -> None:
+    def __init__(
+        self, engine: AsyncEngine, publisher: Publisher, signal: Signal, *, bulk: bool = False, batching: bool = True
+    ) -> None:
         self._engine = engine
         self._publisher = publisher
         self._signal = signal
+        self._bulk = bulk
         self._batching = batching
         self._held = HeldSubjects()
 
@@ -91,7 +95,7 @@ class Relay:
         async with self._engine.connect() as connection:
             connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
             await connection.execute(_PREPARE)
-            partitions = Partitions(connection)
+            partitions = Partitions(connection, bulk=self._bulk)
             # Our own writers signal; the poll is for those of other replicas.
             poll, pace = AdaptivePoll(shortest=0.1), Pace(_PACE_SECONDS)
             try:
@@ -111,7 +115,7 @@ class Relay:
         total = 0
         async with self._engine.connect() as connection:
             connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            owned = await Partitions(connection).share(every=0)
+            owned = await Partitions(connection, bulk=self._bulk).share(every=0)
             while sent := await self._send_page(connection, owned):
                 total += sent
             await connection.invalidate()
@@ -119,17 +123,13 @@ class Relay:
 
     async def _send_page(self, connection: AsyncConnection, owned: Sequence[int]) -> int:
         """Send the next rows and forget those confirmed; return how many were forgotten."""
-        page = (
-            (await connection.execute(_NEXT, {"parts": owned, "held": self._held.now(), "page": _PAGE}))
-            .mappings()
-            .all()
-        )
+        wanted = {"bulk": self._bulk, "parts": owned, "held": self._held.now(), "page": _PAGE}
+        page = (await connection.execute(_NEXT, wanted)).mappings().all()
         if not page:
             return 0
-        burst = self._batching and len(page) >= _BURST
         # Bulk rows go together however few they are: nobody waits for one of them, and their queue holds few messages.
-        live = [] if burst else [row for row in page if not row["bulk"]]
-        parcels = [*map(_single, live), *pack(page[len(live) :])]
+        together = self._bulk or (self._batching and len(page) >= _BURST)
+        parcels = pack(page) if together else [*map(_single, page)]
         with metrics.RELAY_SECONDS.time():
             outcomes = await self._publisher.publish([parcel.message for parcel in parcels])
         return await self._settle(connection, parcels, outcomes)

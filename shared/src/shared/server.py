@@ -7,15 +7,17 @@ import uvicorn
 from fastapi import FastAPI
 
 from shared import logs, tracing
+from shared.bulk_process import fork_bulk_lane
 from shared.settings import ServiceSettings
 
 
 def serve(settings: ServiceSettings, *, name: str, create: Callable[[], FastAPI]) -> None:
-    """Run until told to stop (SIGTERM, SIGINT); blocking."""
+    """Run until told to stop (SIGTERM, SIGINT), with a second process for the bulk lane; blocking."""
     logs.configure(level=settings.log_level, form=settings.log_format)
-    tracing.configure(name)
     app = create()
     _spare_the_collector()
+    fork_bulk_lane(app.state.service)
+    tracing.configure(name)
     uvicorn.run(
         app,
         host=settings.host,

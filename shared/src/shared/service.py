@@ -1,26 +1,27 @@
 """The frame a service stands in: engine, outbox relay, consumers, health, started and stopped in order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Protocol
 
 import sqlalchemy.exc
 import structlog
+from prometheus_client import REGISTRY, Metric
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared import inbox, metrics
-from shared.consumer import Consumer, Handler
+from shared.consumer import Handler
 from shared.database import create_engine, is_transient
 from shared.dead_letters import DeadLetters
 from shared.failures import Failures
 from shared.health import Health, OutboxCheck, database_check
+from shared.lane import Lane
 from shared.messaging import Messaging
 from shared.publisher import Publisher, RabbitPublisher
-from shared.relay import Relay
 from shared.settings import ServiceSettings
 from shared.signal import Signal
 from shared.tasks import Tasks
@@ -40,14 +41,28 @@ _MEASURE = text(
 )
 _FORGET_EVERY = 3600.0
 
-Background = Callable[["Service"], Coroutine[Any, Any, None]]
+Background = Callable[["Service"], Awaitable[None]]
+
+
+class Metrics(Protocol):
+    """What is told to Prometheus."""
+
+    def collect(self) -> Iterable[Metric]: ...
+
+
+class Other(Metrics, Protocol):
+    """The process that has the bulk lane, as seen from here: to be listened to, and what it says."""
+
+    async def run(self) -> None: ...
+
+    async def health(self) -> str | None: ...
 
 
 class Service:
     """One service's moving parts.
 
     ``bindings`` are the routing keys it consumes, ``publishes`` the event types it sends, ``handler`` is its message
-    door, ``background`` its own workers.
+    door, ``background`` its own workers. Its two lanes may be in two processes (see ``bulk_process``).
     """
 
     def __init__(
@@ -71,59 +86,94 @@ class Service:
             pool_size=settings.database_pool,
             search_path=search_path,
         )
-        self.committed = Signal()
         self.topology = Topology(name, bindings, settings.retry_tiers)
-        self.publisher: Publisher = RabbitPublisher(settings.broker_url)
         self._failures_publisher = RabbitPublisher(settings.broker_url)
-        self.relay = Relay(self.engine, self.publisher, self.committed)
         self.dead_letters = DeadLetters(self.engine)
         self.handler = handler(self)
-        self.messaging = self._messaging(self.handler)
+        self.live = self._lane(self.topology.events, bulk=False)
+        self.bulk = self._lane(self.topology.bulk, bulk=True)
         self.tasks = Tasks()
+        self.metrics: Metrics = REGISTRY
+        self._background = {} if background is None else background
+        self.take_lanes(self.live, self.bulk)
         self.health = Health(
             {
                 "database": database_check(self.engine),
-                "broker": self.messaging.health,
+                "broker": lambda: self.messaging.health(),
                 "outbox": OutboxCheck(self.engine),
                 "tasks": self.tasks.health,
             }
         )
-        self._background = background or {}
 
-    def _messaging(self, handler: Handler) -> Messaging:
+    def _lane(self, queue: str, *, bulk: bool) -> Lane:
         failures = Failures(self.topology, self._failures_publisher)
-        live, bulk = (
-            Consumer(
-                queue=queue,
-                engine=self.engine,
-                handler=handler,
-                failures=failures,
-                after_commit=self.committed.set,
-                bulk=queue == self.topology.bulk,
-            )
-            for queue in (self.topology.events, self.topology.bulk)
-        )
-        return Messaging(self.settings.broker_url, self.topology, live, bulk, self.dead_letters)
+        publisher = RabbitPublisher(self.settings.broker_url)
+        return Lane.of(self.engine, publisher, self.handler, failures, queue=queue, bulk=bulk)
+
+    def take_lanes(self, *lanes: Lane) -> None:
+        """Say which lanes this process runs: both, unless another process has the bulk lane. To be said before it runs.
+
+        The process with the live lane also has the service's own workers and keeps its dead letters.
+        """
+        self._lanes = lanes
+        self.messaging = self._messaging(*lanes, dead_letters=self.dead_letters if self.live in lanes else None)
+
+    def _messaging(self, *lanes: Lane, dead_letters: DeadLetters | None = None) -> Messaging:
+        consumers = [lane.consumer for lane in lanes]
+        return Messaging(self.settings.broker_url, self.topology, consumers, dead_letters)
+
+    @property
+    def committed(self) -> Signal:
+        """Wakes who sends live events."""
+        return self.live.committed
+
+    @property
+    def publisher(self) -> Publisher:
+        """What sends live events."""
+        return self.live.publisher
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run until the block ends. Consumers stop first, then the relay, so that nothing is left half way."""
-        self.tasks.start("relay", self.relay.run)
-        if isinstance(self.handler, inbox.InboxHandler):
-            self.tasks.start("forget", self._forget)
-        for name, work in self._background.items():
-            self.tasks.start(name, partial(work, self))
-        self.tasks.start("consume", self.messaging.live.run)
-        self.tasks.start("consume-bulk", self.messaging.bulk.run)
+        """Run until the block ends. Consumers stop first, then the relays, so that nothing is left half way."""
+        for lane in self._lanes:
+            lane.start_sending(self.tasks)
+        if self.live in self._lanes:
+            self._start_background()
+        for lane in self._lanes:
+            lane.start_consuming(self.tasks)
         self.tasks.start("messaging", self.messaging.run)
-        log.info("service_started", service=self.name)
+        log.info("service_started", service=self.name, lanes=[lane.name for lane in self._lanes])
         try:
             yield
         finally:
             await self.tasks.stop()
-            await self.publisher.aclose()
-            await self._failures_publisher.aclose()
+            for publisher in (self.live.publisher, self.bulk.publisher, self._failures_publisher):
+                await publisher.aclose()
             await self.engine.dispose()
+
+    def _start_background(self) -> None:
+        if isinstance(self.handler, inbox.InboxHandler):
+            self.tasks.start("forget", self._forget)
+        for name, work in self._background.items():
+            self.tasks.start(name, partial(work, self))
+
+    def leave_bulk_to(self, other: "Other") -> None:
+        """Leave the bulk lane to another process. To be said before it runs."""
+        self.take_lanes(self.live)
+        self._background["bulk-process"] = lambda _: other.run()
+        self.health.checks["bulk"] = other.health
+        self.metrics = other
+
+    async def trouble(self) -> str | None:
+        """Return all that is wrong in one line, or ``None``."""
+        report = await self.health.report()
+        return "; ".join(f"{part}: {problem}" for part, problem in report.items() if problem) or None
+
+    def take_over(self, lane: Lane) -> None:
+        """Run a lane here, beside what already runs: the process that had it is gone."""
+        lane.start_sending(self.tasks)
+        lane.start_consuming(self.tasks)
+        self.tasks.start(f"messaging-{lane.name}", self._messaging(lane).run)
 
     async def measure(self) -> None:
         """Bring the gauges that need a query up to date; an absent database leaves them as they were."""

@@ -28,6 +28,7 @@ def create_app(service: Service, *, title: str, description: str) -> FastAPI:
     app.add_middleware(RequestContext)
     problems.answer_errors(app)
     _add_operations(app, service)
+    app.state.service = service
     return app
 
 
@@ -54,7 +55,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     async def prometheus() -> Response:
         """Return Prometheus metrics."""
         await service.measure()
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(service.metrics), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/asyncapi", tags=["operations"], response_class=Response)
     def asyncapi() -> Response:
