@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 _NICE = 10  # what is live comes first where processors are scarce
 _REPORT_SECONDS = 2.0
+_TROUBLED_SECONDS = 0.25  # at start, too, somebody waits for it to get better
 _SILENT_SECONDS = 15.0
 _STOP_SECONDS = 15.0
 _LARGEST_REPORT = 2**20
@@ -52,6 +53,7 @@ class BulkProcess:
         self._heard = asyncio.get_running_loop().time()
         try:
             await self._listen(reader)
+            await self._end(reader)
             self._take_over()
             await asyncio.Event().wait()
         finally:
@@ -76,7 +78,8 @@ class BulkProcess:
             yield family
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
-        with suppress(ConnectionError):
+        """Return when the child has nothing more to say, or says what nobody understands."""
+        with suppress(ConnectionError, ValueError):
             while line := await reader.readline():
                 report = json.loads(line)
                 self.trouble = report["trouble"]
@@ -89,13 +92,18 @@ class BulkProcess:
         self.service.take_over(self.service.bulk)
 
     async def _end(self, reader: asyncio.StreamReader) -> None:
-        """Ask the child to stop, and wait for the end of what it says."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGTERM)
-        with suppress(TimeoutError, ConnectionError):
+        """Ask the child to stop, wait for the end of what it says, and end it if that does not come."""
+        self._signal(signal.SIGTERM)
+        try:
             async with asyncio.timeout(_STOP_SECONDS):
                 await reader.read()
+        except (TimeoutError, ConnectionError):
+            self._signal(signal.SIGKILL)
         self._reap()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def _reap(self) -> None:
         with suppress(ChildProcessError):
@@ -147,10 +155,11 @@ async def _run_bulk_lane(service: Service, parent: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
+    left_alone = asyncio.create_task(reader.read())
+    left_alone.add_done_callback(lambda _: told.set())
     async with service.running():
         service.tasks.start("report", lambda: _report(service, writer))
-        await asyncio.wait([asyncio.create_task(reader.read()), asyncio.create_task(told.wait())],
-                           return_when=asyncio.FIRST_COMPLETED)  # fmt: skip
+        await told.wait()
 
 
 async def _report(service: Service, writer: asyncio.StreamWriter) -> None:
@@ -159,7 +168,7 @@ async def _report(service: Service, writer: asyncio.StreamWriter) -> None:
         trouble = await service.trouble()
         if not writer.transport.get_write_buffer_size():
             writer.write(json.dumps({"trouble": trouble, "counted": _counted()}).encode() + b"\n")
-        await asyncio.sleep(_REPORT_SECONDS)
+        await asyncio.sleep(_TROUBLED_SECONDS if trouble else _REPORT_SECONDS)
 
 
 def _counted() -> list[tuple[str, tuple[tuple[str, str], ...], float]]:
