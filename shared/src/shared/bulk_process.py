@@ -57,7 +57,8 @@ class BulkProcess:
             self._take_over()
             await asyncio.Event().wait()
         finally:
-            await self._end(reader)
+            if not self._is_ours:  # else it was ended before, and its number may be somebody else's
+                await self._end(reader)
             writer.close()
 
     async def health(self) -> str | None:
