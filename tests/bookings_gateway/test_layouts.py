@@ -172,7 +172,10 @@ async def test_a_column_of_an_unfit_type_is_refused(gateway_engine: AsyncEngine,
 async def test_our_column_may_have_another_name(gateway_engine: AsyncEngine) -> None:
     await execute(gateway_engine, "ALTER TABLE bookings DROP user_id, ADD user_id integer")
 
-    assert await install(gateway_engine, "bookings", Layout(user_id="customer_id")) == ["column customer_id"]
+    assert await install(gateway_engine, "bookings", Layout(user_id="customer_id")) == [
+        "column customer_id",
+        "index on customer_id",
+    ]
 
 
 def test_a_file_declares_what_differs_from_a_preset(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.domain import DEFAULT_LAYOUT
@@ -176,3 +177,31 @@ async def test_a_truncate_that_is_rolled_back_leaves_nothing(gateway_engine: Asy
         await connection.rollback()
 
     assert await changes(gateway_engine) == []
+
+
+_INDEX = """
+    SELECT indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+    WHERE i.indrelid = CAST('bookings' AS regclass) AND c.relname = 'gateway_bookings_by_user'
+"""
+
+
+async def test_the_index_of_users_is_there_before_the_data(gateway_engine: AsyncEngine) -> None:
+    assert await fetch(gateway_engine, _INDEX) == [(True,)]
+    assert await install(gateway_engine, "bookings", DEFAULT_LAYOUT) == []
+
+
+async def test_an_index_whose_building_broke_off_is_built_again(gateway_engine: AsyncEngine) -> None:
+    await execute(gateway_engine, "DROP INDEX gateway_bookings_by_user")
+    for _ in range(2):
+        await book(gateway_engine)
+    await execute(gateway_engine, "UPDATE bookings SET user_id = '00000000-0000-4000-8000-000000000001'")
+    async with gateway_engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        with pytest.raises(IntegrityError):  # two bookings of one user
+            await connection.execute(
+                text("CREATE UNIQUE INDEX CONCURRENTLY gateway_bookings_by_user ON bookings (user_id)")
+            )
+    assert await fetch(gateway_engine, _INDEX) == [(False,)]
+
+    assert await install(gateway_engine, "bookings", DEFAULT_LAYOUT) == ["index on user_id"]
+
+    assert await fetch(gateway_engine, _INDEX) == [(True,)]

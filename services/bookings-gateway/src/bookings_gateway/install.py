@@ -1,7 +1,7 @@
-"""What the gateway puts on the legacy table: a column for the user's id and the row trigger. Safe to repeat.
+"""What the gateway puts on the legacy table: a column for the user's id with its index, and triggers. Safe to repeat.
 
-Both need a short exclusive lock. It is asked for with a time limit and given up again, so that the application never
-queues behind us while we queue behind one of its long transactions.
+Column and triggers need a short exclusive lock. It is asked for with a time limit and given up again, so that the
+application never queues behind us while we queue behind one of its long transactions.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.domain import Layout
 from bookings_gateway.errors import LegacyTableBusy
+from bookings_gateway.legacy_index import build_index
 from bookings_gateway.legacy_table import LegacyTable, find
 
 log = structlog.get_logger(__name__)
@@ -96,19 +97,22 @@ _STATE = text("SELECT CAST(tgenabled AS text) FROM pg_trigger WHERE tgrelid = :o
 
 
 async def install(engine: AsyncEngine, name: str, layout: Layout) -> list[str]:
-    """Bring column and trigger onto the legacy table and return what was done; commits by itself.
+    """Bring column, triggers and index onto the legacy table and return what was done; commits by itself.
 
-    Takes no lock at all when both are there. Raises :class:`LegacyTableMissing`, :class:`LegacyTableUnfit` or, after
+    Takes no lock at all when all are there. Raises :class:`LegacyTableMissing`, :class:`LegacyTableUnfit` or, after
     some seconds of trying, :class:`LegacyTableBusy`.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             async with engine.begin() as connection:
-                return await _install(connection, await find(connection, name, layout))
+                table = await find(connection, name, layout)
+                done = await _install(connection, table)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
                 raise
             log.info("legacy_table_busy", attempt=attempt)
+        else:
+            return [*done, *await build_index(engine, table)]
         await asyncio.sleep(_PAUSE_SECONDS)
     raise LegacyTableBusy(
         f"The table {name!r} was never free for {_LOCK_MILLISECONDS} ms in {_ATTEMPTS} attempts: a long transaction "
