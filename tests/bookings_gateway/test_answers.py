@@ -10,7 +10,8 @@ from bookings_gateway.service import Bookings
 from support.legacy_gateway import bookings_of
 from support.legacy_table import book, execute
 
-QUESTIONS = [Filter(), Filter(limit=2), Filter(limit=2, offset=1), Filter(search="ann"), Filter(status="PAID")]
+PAGES = [Filter(limit=2), Filter(limit=2, offset=1), Filter(limit=2, offset=9), Filter(search="ann", limit=1)]
+QUESTIONS = [Filter(), Filter(search="ann"), Filter(status="PAID"), *PAGES]
 
 CHANGES = {
     "a row": "UPDATE bookings SET status = 'PAID' WHERE \"bookingReference\" = 'one'",
@@ -38,6 +39,11 @@ async def test_what_nobody_changed_is_not_asked_again(bookings: Bookings) -> Non
     first = [await bookings.find(question) for question in QUESTIONS]
     again = [await bookings.find(question) for question in QUESTIONS]
     assert all(one is other for one, other in zip(first, again, strict=True))
+
+
+async def test_a_page_beyond_the_last_booking_counts_them_all_the_same(bookings: Bookings) -> None:
+    for beyond in (Filter(limit=2, offset=9), Filter(offset=9)):
+        assert [await bookings.find(beyond) for _ in range(2)] == [Listing(b"[]", 3)] * 2
 
 
 @pytest.mark.parametrize("change", CHANGES)

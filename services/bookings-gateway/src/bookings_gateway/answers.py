@@ -1,9 +1,6 @@
 """Answers that still hold: while nothing has been committed to the database, the same question has the same answer.
 
-A snapshot says which transactions are over, in 64-bit numbers that one server never gives out again. The same snapshot
-is the same data, whoever writes: the legacy application, an operator, a consumer. A standby that took over may not know
-the last numbers and give them out anew, which is why the server's start is part of the name.
-https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
+The same snapshot is the same data, whoever writes: the legacy application, an operator, a consumer.
 """
 
 from collections.abc import Hashable
@@ -12,8 +9,10 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bookings_gateway.statements import SNAPSHOT
+
 _MOST_BYTES = 64 * 2**20
-_SNAPSHOT = text("SELECT concat(pg_current_snapshot(), ' ', pg_postmaster_start_time())")
+_SNAPSHOT = text(f"SELECT {SNAPSHOT}")
 
 
 async def snapshot(connection: AsyncConnection) -> str:
@@ -30,6 +29,14 @@ class Listing:
     total: int
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A listing and the name of the snapshot it was made on."""
+
+    snapshot: str
+    listing: Listing
+
+
 class Answers:
     """The answers of one snapshot, up to 64 MiB of them, in this process alone."""
 
@@ -42,10 +49,15 @@ class Answers:
         """Return the answer that was given on this very snapshot."""
         return self._kept.get(question) if snapshot == self._snapshot else None
 
+    def last(self, question: Hashable) -> Made | None:
+        """Return the answer that holds as long as the database is as it was, with the name of how it was."""
+        listing = self.get(self._snapshot, question)
+        return Made(self._snapshot, listing) if listing else None
+
     def keep(self, snapshot: str, question: Hashable, answer: Listing) -> None:
         """Remember an answer, and forget those of any other snapshot: that one will not come again."""
         if snapshot != self._snapshot:
             self._snapshot, self._kept, self._bytes = snapshot, {}, 0
-        if self._bytes + len(answer.body) <= _MOST_BYTES:
+        if question not in self._kept and self._bytes + len(answer.body) <= _MOST_BYTES:
             self._kept[question] = answer
             self._bytes += len(answer.body)

@@ -10,6 +10,7 @@ from sqlalchemy import TextClause, text
 
 from bookings_gateway.legacy_table import LegacyTable, quoted
 from bookings_gateway.statements import (
+    ANSWER,
     BY_ID,
     COUNT,
     DELETE,
@@ -91,17 +92,14 @@ class Queries:
         self._made: dict[object, TextClause] = {}
 
     def listing(self, wanted: Filter) -> TextClause:
-        """Rows of ``body``, a booking each as JSON in UTF-8, newest first. A page adds ``total``."""
+        """Rows of ``body``, a booking each as JSON in UTF-8, newest first."""
         if not wanted.is_page:
             return self._make(LISTING, rows="{table}", **_OF_ALL, condition=_condition(wanted))
-        limit = ("ALL" if wanted.limit is None else str(wanted.limit)) + (" OFFSET :offset" if wanted.offset else "")
-        page = _searched_by(PAGE, wanted).replace("{limit}", limit)
-        total = f", ({_searched_by(COUNT, wanted)}) AS total"
-        return self._make(LISTING, before=page, rows="page", **_OF_EACH, total=total)
+        return self._make(LISTING, **_page(wanted))
 
-    def count(self, wanted: Filter) -> TextClause:
-        """How many bookings match, before limit and offset."""
-        return self._make(_searched_by(COUNT, wanted))
+    def answer(self, wanted: Filter) -> TextClause:
+        """One row: ``name`` of the snapshot and, unless it is ``:seen``, ``total`` matches and the page, ``bodies``."""
+        return self._make(ANSWER, **_page(wanted), count=_searched_by(COUNT, wanted))
 
     def export(self, wanted: Filter) -> TextClause:
         """Every match as a row of texts, named by ``export_columns``."""
@@ -143,6 +141,13 @@ class Queries:
             written = {"columns": ", ".join(map(quoted, columns)), "values": ", ".join(expressions)}
             self._made[key] = text(template.format(**self._names, **written))
         return self._made[key]
+
+
+def _page(wanted: Filter) -> dict[str, str]:
+    """Return the parts of a listing that goes through all bookings once and builds the page's alone."""
+    limit = ("ALL" if wanted.limit is None else str(wanted.limit)) + (" OFFSET :offset" if wanted.offset else "")
+    page = _searched_by(PAGE, wanted).replace("{limit}", limit)
+    return {"before": page, "rows": "page", **_OF_EACH}
 
 
 def _searched_by(template: str, wanted: Filter) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.access.actor import Actor
-from bookings_gateway.answers import Answers, Listing, snapshot
+from bookings_gateway.answers import Answers, Listing, Made, snapshot
 from bookings_gateway.booking_audit import record
 from bookings_gateway.errors import BookingChanged, BookingNotFound, BookingTaken, LegacyError, UnknownColumns
 from bookings_gateway.export import csv_lines
@@ -59,12 +59,10 @@ class Bookings:
         """Return the bookings wanted, newest first."""
         async with self._reading.connect() as connection:
             _, queries = await self.prepared(connection)
-            now, question = await snapshot(connection), (queries, wanted)
-            listing = self._answers.get(now, question)
-            if listing is None:
-                listing = await _find(connection, queries, wanted)
-                self._answers.keep(now, question, listing)
-            return listing
+            question, find = (queries, wanted), _find_page if wanted.is_page else _find_all
+            found = await find(connection, queries, wanted, self._answers.last(question))
+            self._answers.keep(found.snapshot, question, found.listing)
+            return found.listing
 
     async def find_as_before(self, wanted: Filter) -> bytes:
         """Return the page wanted as the old server did: nothing added, neither search nor status known."""
@@ -183,14 +181,22 @@ class Bookings:
         return written
 
 
-async def _find(connection: AsyncConnection, queries: Queries, wanted: Filter) -> Listing:
-    if not wanted.is_page:
-        bodies = (await connection.execute(queries.listing(wanted), wanted.parameters)).scalars().all()
-        return Listing(_array(bodies), len(bodies))
-    rows = (await connection.execute(queries.listing(wanted), wanted.parameters)).all()
-    if rows or wanted.offset == 0:
-        return Listing(_array([row.body for row in rows]), rows[0].total if rows else 0)
-    return Listing(b"[]", (await connection.execute(queries.count(wanted), wanted.parameters)).scalar_one())
+async def _find_all(connection: AsyncConnection, queries: Queries, wanted: Filter, last: Made | None) -> Made:
+    """Return ``last`` if it still holds, which is asked first: a question is nothing beside making it anew."""
+    now = await snapshot(connection)
+    if last and last.snapshot == now:
+        return last
+    bodies = (await connection.execute(queries.listing(wanted), wanted.parameters)).scalars().all()
+    return Made(now, Listing(_array(bodies), len(bodies)))
+
+
+async def _find_page(connection: AsyncConnection, queries: Queries, wanted: Filter, last: Made | None) -> Made:
+    """Return ``last`` if it still holds, in one question: a page is made in little more than a round trip."""
+    bound = wanted.parameters | {"seen": last.snapshot if last else ""}
+    answer = (await connection.execute(queries.answer(wanted), bound)).one()
+    if last and answer.bodies is None:
+        return last
+    return Made(answer.name, Listing(_array(answer.bodies), answer.total))
 
 
 def _array(bodies: Sequence[bytes]) -> bytes:

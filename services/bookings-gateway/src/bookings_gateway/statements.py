@@ -2,6 +2,11 @@
 
 # ruff: noqa: S608 - templates of our own; a table's names come in quoted
 
+# Which transactions are over, in 64-bit numbers that one server never gives out again. A standby that took over may not
+# know the last numbers and give them out anew, which is why the server's start is part of the name.
+# https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SNAPSHOT
+SNAPSHOT = "concat(pg_current_snapshot(), ' ', pg_postmaster_start_time())"
+
 # The object in the contact, be it encoded once more; NULL for every other kind of contact.
 OBJECT_IN_JSONB = """
     CASE jsonb_typeof(b.{contact}) WHEN 'object' THEN b.{contact}
@@ -9,12 +14,10 @@ OBJECT_IN_JSONB = """
 """
 # Reading text takes so long that it is done once a row, which OFFSET 0 sees to, and not at every mention.
 OBJECT_IN_TEXT = "gateway.decoded(CAST(b.{contact} AS text)) AS contact OFFSET 0"
-# The totals are not known before the first user_totals.changed; until then there is no user to show. Text of JSON.
+# The totals are not known before the first user_totals.changed; until then there is no user to show, but NULL.
 USER = """
-    CASE WHEN t.user_id IS NOT NULL THEN concat(
-        '{{"id"\\:"', t.user_id, '","totalBookings"\\:', t.total_bookings,
-        ',"totalSpent"\\:"', round(t.total_spent, {decimals}), '"}}'
-    ) END
+    '{{"id"\\:"' || CAST(t.user_id AS text) || '","totalBookings"\\:' || CAST(t.total_bookings AS text)
+        || ',"totalSpent"\\:"' || CAST(round(t.total_spent, {decimals}) AS text) || '"}}'
 """
 # An open dispute, or one that took money, says more than what is left.
 PAYMENT_STATUS = """
@@ -71,6 +74,13 @@ PAGE = """WITH page AS MATERIALIZED (
     )
     """
 COUNT = "SELECT count(*) FROM {table} b {searching} WHERE {condition}"
+# What the database holds is named in the statement that reads it, which has one snapshot for both. Where that is what
+# the caller has seen, neither subquery is run. OFFSET 0 makes the name once.
+ANSWER = f"""
+    SELECT name, CASE WHEN name <> CAST(:seen AS text) THEN ({{count}}) END AS total,
+           CASE WHEN name <> CAST(:seen AS text) THEN ARRAY({LISTING}) END AS bodies
+    FROM (SELECT {SNAPSHOT} AS name OFFSET 0) now
+"""
 SEARCHING = "CROSS JOIN LATERAL ({contact_object}) c"  # what MATCHES needs
 BY_ID = "b.{id} = CAST(CAST(:id AS text) AS {id_type})"
 
