@@ -16,6 +16,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.domain import Layout, booking_snapshot, read_row
+from bookings_gateway.taken_back import bring_back
 from shared.contracts import BookingSnapshot
 from shared.database import is_transient
 from shared.event_log import NewEvent, append
@@ -103,7 +104,7 @@ class Capture:
     async def capture_page(self, engine: AsyncEngine, source: str) -> int:
         """Turn the next changes into events in one transaction and return how many rows went."""
         async with engine.begin() as connection:
-            if not (await connection.execute(_TAKE_TURN, {"key": LOCK})).scalar_one():
+            if not await take_turn(connection):
                 return 0
             return await self._capture(connection, source)
 
@@ -126,6 +127,7 @@ class Capture:
         versions = Tally({row["booking_id"]: row["version"] or 0 for row in rows})
         news, failed = self._translate(rows, versions)
         await append(connection, source, news)
+        await bring_back(connection, {each.subject for each in news})
         if failed:
             await _set_aside(connection, failed)
         inserted = [row["booking_id"] for row in rows if row["op"] == "I"]
@@ -161,6 +163,11 @@ class Capture:
             data=snapshot,
             traceparent=row["traceparent"],
         )
+
+
+async def take_turn(connection: AsyncConnection) -> bool:
+    """Have capture's turn until the transaction ends, unless somebody else has it."""
+    return bool((await connection.execute(_TAKE_TURN, {"key": LOCK})).scalar_one())
 
 
 def _tells_of_somebody(data: object) -> bool:
