@@ -1,16 +1,19 @@
 """An import under way is paused, goes on, is tuned; and no row stops the others."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from sqlalchemy.event import listen
 
-from bookings_gateway.history.errors import ImportHeld, LeaseLost, Paused
+from bookings_gateway.history import runs
+from bookings_gateway.history.errors import ImportHeld, LeaseLost, NotReady, Paused
 from support.databases import Databases
 from support.history import Moved, moving
 from support.legacy_due import due
 from support.legacy_generations import LAYOUTS
 from support.legacy_history import facts
+from support.waiting import eventually
 
 FACTS = facts(120, seed=81)
 CODES = "SELECT booking_id, code FROM import_item WHERE outcome = 'set_aside' ORDER BY booking_id"
@@ -62,6 +65,38 @@ async def test_one_under_way_is_held_unless_it_is_surely_gone(databases: Databas
             await moved.import_all()
         async with moved.history.importing(by="Olga", force=True) as importer:
             assert sum([rows async for rows in importer.chunks()]) == 120
+
+
+async def has_to_wait(moved: Moved) -> None:
+    """Return when a session of this database waits for what another holds."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    await eventually(lambda: moved.value("bookings-gateway", waits))
+
+
+async def test_of_two_first_imports_at_once_the_second_is_held(databases: Databases) -> None:
+    async with moving(databases, "default", FACTS) as moved:
+        async with moved.gateway.begin() as other:
+            await runs.begin(other, {"columns": []}, by="Olga", chunk_rows=1, version="1")
+            second = asyncio.create_task(moved.import_all())
+            await has_to_wait(moved)
+
+        with pytest.raises(ImportHeld):
+            await second
+
+
+async def test_an_import_that_begins_while_a_rollback_takes_the_run_is_refused(databases: Databases) -> None:
+    async with moving(databases, "default", FACTS) as moved:
+        await moved.import_all()
+        async with moved.gateway.begin() as rollback:
+            run = await runs.locked(rollback)
+            assert run is not None
+            await runs.take(rollback, run, state="rolling_back")
+            second = asyncio.create_task(moved.import_all())
+            await has_to_wait(moved)
+
+        with pytest.raises(NotReady, match="being taken back"):
+            await second
+        assert await state(moved) == "rolling_back"
 
 
 async def test_the_size_of_chunks_changes_while_it_runs(databases: Databases) -> None:

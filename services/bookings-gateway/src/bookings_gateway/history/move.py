@@ -137,7 +137,7 @@ class History:
     async def _open(self, *, by: str, force: bool, chunk_rows: int | None) -> Importer:
         await self._catch_up()
         async with self.engine.begin() as connection:
-            before = await runs.current(connection)
+            before = await runs.locked(connection)
             if before and before["state"] == "rolling_back":
                 raise NotReady(_BEING_TAKEN_BACK)
             source = await self.source(connection)

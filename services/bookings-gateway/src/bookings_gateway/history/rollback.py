@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.capture import Capture
 from bookings_gateway.history import runs
-from bookings_gateway.history.errors import LeaseLost
+from bookings_gateway.history.errors import LeaseLost, NoRun
 from bookings_gateway.history.patience import Patience
 from bookings_gateway.history.runs import Run
 from bookings_gateway.taken_back import let_all_go, let_go
@@ -105,7 +105,9 @@ class Rollback:
         """Take everything back, yielding how many bookings each chunk did. Raises ``NoRun``, ``ImportHeld``
         or ``Interrupted``."""
         async with self.engine.begin() as connection:
-            before = await runs.required(connection)
+            before = await runs.locked(connection)
+            if before is None:
+                raise NoRun
             run = await runs.take(connection, before, state="rolling_back", force=force)
         position = ""
         say = partial(self._say, run)

@@ -24,8 +24,8 @@ TOLD_LIVE = """
 """
 # told: in the ledger and not taken back, or made by a live writer since the run began, or just changed (its change has
 # to be told first; a later pass finds the row). Each is a scalar subquery on purpose: a look-up by index for each of a
-# few rows, whatever the statistics say of tables that are growing right now. For the same reason the type of an event is
-# looked at, never searched for: an index of types has every booking under one of them.
+# few rows, whatever the statistics say of tables that are growing right now. For the same reason the type of an event
+# is looked at, never searched for: an index of types has every booking under one of them.
 _ROWS = """
     SELECT c.gateway_id AS booking_id, r.row, sha256(convert_to(r.row, 'UTF8')) AS sha256, c.gateway_told AS told,
            (SELECT bool_or(p.status = 'succeeded' AND NOT p.migrated) FROM gateway.booking_payment p
