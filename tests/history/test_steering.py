@@ -67,6 +67,28 @@ async def test_one_under_way_is_held_unless_it_is_surely_gone(databases: Databas
             assert sum([rows async for rows in importer.chunks()]) == 120
 
 
+async def test_a_long_backlog_is_told_before_the_run_is_held_and_with_signs_of_life(databases: Databases) -> None:
+    async with moving(databases, "default", facts(600, seed=82)) as moved:
+        importer = await moved.begin()
+        await moved.rows("bookings-gateway", 'UPDATE bookings SET "updatedAt" = now()')
+        await moved.rows("bookings-gateway", 'UPDATE bookings SET "updatedAt" = now()')
+        statements: list[str] = []
+
+        def note(*arguments: Any) -> None:
+            statements.append(arguments[2])
+
+        listen(moved.gateway.sync_engine, "before_cursor_execute", note)
+        listen(moved.gateway.sync_engine, "commit", lambda _: statements.append("commit"))
+        await anext(importer.chunks())
+
+        transactions = "\n".join(statements).split("commit")
+        captures = [each for each in transactions if "FROM booking_change ORDER BY seq" in each]
+        holding = [each for each in captures if "FROM import_run" in each]
+        assert len(captures) == 4
+        assert [each.count("FROM booking_change ORDER BY seq") for each in holding] == [1]
+        assert sum("SET remark" in each for each in transactions) == 2
+
+
 async def has_to_wait(moved: Moved) -> None:
     """Return when a session of this database waits for what another holds."""
     waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

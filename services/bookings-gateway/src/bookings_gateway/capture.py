@@ -108,13 +108,17 @@ class Capture:
                 return 0
             return await self._capture(connection, source)
 
+    async def capture_next(self, connection: AsyncConnection, source: str) -> int:
+        """Wait for the turn, then turn the next changes into events; return how many rows went. The caller commits."""
+        await connection.execute(_WAIT_FOR_TURN, {"key": LOCK})
+        return await self._capture(connection, source)
+
     async def capture_first(self, connection: AsyncConnection, source: str) -> None:
         """Wait for the turn, then turn everything pending into events; the caller commits.
 
         Until then no change becomes an event: what the table holds and the changes do not was told, or never told.
         """
-        await connection.execute(_WAIT_FOR_TURN, {"key": LOCK})
-        while await self._capture(connection, source) == PAGE:
+        while await self.capture_next(connection, source) == PAGE:
             pass
 
     async def _capture(self, connection: AsyncConnection, source: str) -> int:

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.capture import Capture
 from bookings_gateway.history import runs
+from bookings_gateway.history.backlog import tell_backlog
 from bookings_gateway.history.errors import LeaseLost, NoRun
 from bookings_gateway.history.patience import Patience
 from bookings_gateway.history.runs import Run
@@ -125,6 +126,7 @@ class Rollback:
             await runs.remark(connection, run, sentence)
 
     async def _chunk(self, run: Run, position: str) -> list[str]:
+        await tell_backlog(self.engine, self.capture, self.name, self.patience, say=partial(self._say, run))
         async with self.engine.begin() as connection:
             await self.patience.bound_waits(connection)
             if (await runs.hold(connection, run))["state"] != "rolling_back":
