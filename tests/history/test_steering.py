@@ -67,6 +67,18 @@ async def test_one_under_way_is_held_unless_it_is_surely_gone(databases: Databas
             assert sum([rows async for rows in importer.chunks()]) == 120
 
 
+async def test_how_fast_it_goes_is_told_by_the_chunks_since_it_went_on(databases: Databases) -> None:
+    async with moving(databases, "default", FACTS) as moved:
+        with pytest.raises(Paused):
+            await import_and_pause(moved, [])
+        await moved.rows("bookings-gateway", "UPDATE import_chunk SET done_at = done_at - interval '1 day'")
+        await moved.import_all()
+
+        rate = (await moved.history.status()).rows_per_second
+        assert rate is not None
+        assert rate > 1  # and not ninety rows in a day
+
+
 async def test_a_long_backlog_is_told_before_the_run_is_held_and_with_signs_of_life(databases: Databases) -> None:
     async with moving(databases, "default", facts(600, seed=82)) as moved:
         importer = await moved.begin()

@@ -33,7 +33,7 @@ _NEW = text(
 _TAKE = text(
     """
     UPDATE import_run SET token = :token, state = :state, position = NULL, heartbeat_at = clock_timestamp(),
-                          finished_at = NULL, remark = NULL
+                          resumed_at = clock_timestamp(), finished_at = NULL, remark = NULL
     WHERE id = :id RETURNING id, started_at
     """
 )
