@@ -59,8 +59,12 @@ _LOCK_PAYMENTS_CONCERNED = text(
     """
 )
 # A name that in the end nothing belongs to (its only object turned out to be of another payment) and nobody heard of.
+# Of a payment of history nobody may have heard yet, either.
 _FORGET_PAYMENTS = text(
-    "DELETE FROM payment WHERE id = ANY(CAST(:ids AS uuid[])) AND sequence = 0 AND NOT matched_by_hand"
+    """
+    DELETE FROM payment
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND sequence = 0 AND NOT matched_by_hand AND NOT migrated
+    """
 )
 # Not as a join, whose plan, made while the table is small, would be kept when it is not: by its id each row finds its
 # payment, known or new. Whoever saves holds the row's lock, or is alone in naming payments.

@@ -53,7 +53,7 @@ async def match_bookings(connection: AsyncConnection, learned: Learned, *, known
         if payment.state is None:
             continue
         cause = Cause(payment.changed_at or payment.state.created_at)
-        now, event = matched(payment, payment.state, bookings=bookings, cause=cause)
+        now, event = matched(payment, payment.state, bookings=bookings, cause=cause, waits=True)
         changed += [now] if now != payment else []
         news += event
     await models.save_payments(connection, changed)

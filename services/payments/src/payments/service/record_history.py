@@ -178,7 +178,7 @@ def _recorded(
         provenance=evidence.provenance if evidence else None,
     )
     time = (payment.changed_at if stripe else None) or state.paid_at or state.created_at
-    return matched(now, state, bookings=bookings, cause=Cause(time), before=payment)
+    return matched(now, state, bookings=bookings, cause=Cause(time), before=payment, waits=stripe is None)
 
 
 def _taken_back(payment: Payment) -> PaymentState | None:
