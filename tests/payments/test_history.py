@@ -40,9 +40,62 @@ async def test_evidence_becomes_one_payment_with_the_documents_reference(payment
     payment = await payments.payment()
     assert (payment["status"], payment["received"], payment["migrated"]) == ("succeeded", 6750, True)
     assert payment["stripe_payment_intent_id"] == "pi_1"
+    assert (payment["provenance"]["reference"], payment["provenance"]["inferred_fields"]) == (
+        "MIGRATED-REF",
+        ["method"],
+    )
+    assert payment["booking_id"] == "b1"
+
+
+@pytest.mark.parametrize("told", [[[0], [0], [1], [1]], [[1], [0], [0]], [[0, 1]], [[1, 0], [0]]])
+async def test_payment_of_history_is_told_once_with_its_user(payments: Payments, told: list[list[int]]) -> None:
+    """In an import the link always follows: what is told before it would be told again."""
+    events = [imported(), linked("b1", "u1")]
+    for group in told:
+        await payments.learn(*(events[which] for which in group))
+
     (news,) = await payments.published()
+    assert (news["type"], news["sequence"], news["time"].isoformat()) == (
+        "payment.succeeded",
+        1,
+        "2024-01-02T10:00:00+00:00",
+    )
+    assert (news["data"]["booking_id"], news["data"]["user_id"]) == ("b1", "u1")
     assert (news["data"]["reference"], news["data"]["inferred_fields"]) == ("MIGRATED-REF", ["method"])
-    assert news["data"]["booking_id"] == "b1"
+
+
+async def test_payment_stripe_knows_does_not_wait_for_its_user(payments: Payments) -> None:
+    await payments.learn(imported())
+    assert await payments.published() == []
+    await payments.take(INTENT)
+    await payments.learn(linked("b1", "u1"))
+
+    told = [(each["data"]["received"], each["data"]["user_id"]) for each in await payments.published()]
+    assert told == [(7000, None), (7000, "u1")]
+
+
+async def test_payment_taken_back_before_it_was_told_is_never_told(payments: Payments) -> None:
+    for event in (imported(), taken_back(), linked("b1", "u1")):
+        await payments.learn(event)
+
+    assert await payments.published() == []
+    payment = await payments.payment()
+    assert (payment["status"], payment["received"], payment["user_id"]) == ("canceled", 0, "u1")
+
+
+@pytest.mark.parametrize("order", [*permutations(range(4))])
+async def test_imported_again_any_order_is_told_as_it_ends(payments: Payments, order: tuple[int, ...]) -> None:
+    """Nobody hears that a payment was taken back who had not heard of it."""
+    events = [imported(1), taken_back(2), imported(3), linked("b1", "u1")]
+    for position in order:
+        await payments.learn(events[position])
+
+    payment = await payments.payment()
+    assert (payment["status"], payment["received"], payment["user_id"]) == ("succeeded", 6750, "u1")
+    news = await payments.published()
+    assert [each["sequence"] for each in news] == [*range(1, payment["sequence"] + 1)]
+    assert (news[0]["type"], news[-1]["type"]) == ("payment.succeeded", "payment.succeeded")
+    assert {each["data"]["user_id"] for each in news} == {"u1"}
 
 
 async def test_what_a_payment_from_history_rests_on_is_shown(payments: Payments, internal: httpx.AsyncClient) -> None:
@@ -179,9 +232,11 @@ async def test_payment_already_of_its_booking_is_told_again_as_migrated(payments
     assert news[1]["time"] == news[0]["time"]
 
 
+CASH = {"evidence": "recorded", "stripe_payment_intent_id": None, "method": "cash", "payment_reference": None}
+
+
 async def test_cash_of_the_past_is_canceled_and_stays_so(payments: Payments, internal: httpx.AsyncClient) -> None:
-    cash = {"evidence": "recorded", "stripe_payment_intent_id": None, "method": "cash", "payment_reference": None}
-    await payments.learn(imported(1, **cash))
+    await payments.learn(imported(1, **CASH), linked("b1", "u1"))
     id_ = (await payments.payment())["id"]
 
     refund = {"amount": "20.00", "requested_by": "ann"}
@@ -194,10 +249,25 @@ async def test_cash_of_the_past_is_canceled_and_stays_so(payments: Payments, int
     (canceled,) = (each["facts"] for each in answer.json()["timeline"] if each["kind"] == "canceled")
     assert canceled == {"canceled_by": "bob", "reason": "given back"}
 
-    await payments.learn(imported(2, **cash))
+    await payments.learn(imported(2, **CASH))
     payment = await payments.payment()
     assert (payment["status"], payment["received"]) == ("canceled", 0)
     assert [each["type"] for each in await payments.published()] == ["payment.succeeded", "payment.canceled"]
+
+
+async def test_canceled_before_its_user_was_known_is_told_as_canceled(
+    payments: Payments, internal: httpx.AsyncClient
+) -> None:
+    await payments.learn(imported(1, **CASH))
+    id_ = (await payments.payment())["id"]
+    await internal.post(f"/payments/{id_}/cancel", json={"canceled_by": "bob", "reason": "given back"})
+    await payments.learn(linked("b1", "u1"))
+
+    news = await payments.published()
+    assert [(each["type"], each["data"]["user_id"]) for each in news] == [
+        ("payment.canceled", None),
+        ("payment.canceled", "u1"),
+    ]
 
 
 async def test_migrated_payment_of_stripes_is_refunded_not_canceled(

@@ -4,13 +4,21 @@ Locks are taken in one order by everybody: booking names and links, the matching
 first, payment rows by id, fetch requests by id. Nobody commits here.
 """
 
-from payments.models.bookings import add_booking_keys, add_links, bookings_known, own_matching, share_matching
+from payments.models.bookings import (
+    add_booking_keys,
+    add_links,
+    bookings_known,
+    find_by_key,
+    own_matching,
+    share_matching,
+)
 from payments.models.objects import ObjectRow, event_bodies, kept, lock_objects, objects_of, save_objects, unsettled
 from payments.models.payments import (
     Payment,
     forget_payments,
     lock_payment,
     lock_payments,
+    lock_payments_alone,
     lock_payments_concerned,
     save_payments,
 )
@@ -25,11 +33,13 @@ __all__ = [
     "add_merges",
     "bookings_known",
     "event_bodies",
+    "find_by_key",
     "forget_payments",
     "kept",
     "lock_objects",
     "lock_payment",
     "lock_payments",
+    "lock_payments_alone",
     "lock_payments_concerned",
     "objects_of",
     "own_matching",

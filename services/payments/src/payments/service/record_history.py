@@ -4,7 +4,7 @@ The newest the import said of a booking stands, so any order and number of its e
 payment with a PaymentIntent has the id it has by Stripe's own events: the two are one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID, uuid5
 
@@ -37,8 +37,9 @@ _SAY = text(
                     CAST(:said AS json[])) AS t (booking_id, sequence, payment_id, said)
         ORDER BY booking_id
     ), before AS (
-        SELECT e.booking_id, e.payment_id FROM booking_evidence e JOIN told t USING (booking_id)
-        WHERE e.sequence < t.sequence
+        SELECT (SELECT e.payment_id FROM booking_evidence e
+                WHERE e.booking_id = t.booking_id AND e.sequence < t.sequence) AS payment_id
+        FROM told t
     ), said AS (
         INSERT INTO booking_evidence AS e (booking_id, sequence, payment_id, said) SELECT * FROM told
         ON CONFLICT (booking_id) DO UPDATE
@@ -58,22 +59,22 @@ _EVIDENCE_OF = text(
     WHERE payment_id = ANY(CAST(:payments AS uuid[])) ORDER BY payment_id, booking_id
     """
 )
-_MARK_MIGRATED = text("UPDATE payment SET migrated = true WHERE id = ANY(CAST(:ids AS uuid[])) AND NOT migrated")
 
 
-async def record_history(connection: AsyncConnection, told: Sequence[tuple[Event, BookingSnapshot]]) -> list[NewEvent]:
-    """Record or take back the payments of imported bookings; return the snapshots to publish. The caller commits.
+async def record_history(
+    connection: AsyncConnection, told: Sequence[tuple[Event, BookingSnapshot]]
+) -> tuple[Collection[UUID], list[NewEvent]]:
+    """Record or take back the payments of imported bookings. The caller commits.
 
-    The bookings' own keys and links were remembered before (``remember_names``).
+    Returns the payments this looked at, and the snapshots to publish. The bookings' own keys and links were remembered
+    before (``remember_names``).
     """
     newest = {event.subject: (event, booking) for event, booking in _imported(told)}
-    if not newest:
-        return []
-    concerned = await _say(connection, newest)
+    concerned = await _say(connection, newest) if newest else []
     if not concerned:
-        return []
+        return [], []
     await models.own_matching(connection)
-    payments, _ = await models.lock_payments(connection, concerned)
+    payments = await models.lock_payments_alone(connection, concerned)
     evidence = await evidence_of(connection, payments)
     stripe = await _told_by_stripe(connection, payments)
     states = [*stripe.values(), *(payment.state for payment in payments.values() if payment.state)]
@@ -82,11 +83,10 @@ async def record_history(connection: AsyncConnection, told: Sequence[tuple[Event
     changed, news = [], []
     async for id_, payment in in_turns(payments.items()):
         now, events = _recorded(payment, evidence.get(id_), stripe.get(id_), bookings)
-        changed += [now] if now.state else []
+        changed += [now] if now != payment else []
         news += events
     await models.save_payments(connection, changed)
-    await connection.execute(_MARK_MIGRATED, {"ids": list(evidence)})
-    return news
+    return payments, news
 
 
 def _imported(told: Iterable[tuple[Event, BookingSnapshot]]) -> list[tuple[Event, BookingSnapshot]]:
@@ -94,7 +94,7 @@ def _imported(told: Iterable[tuple[Event, BookingSnapshot]]) -> list[tuple[Event
     return sorted(imported, key=lambda each: each[0].sequence)
 
 
-async def _say(connection: AsyncConnection, newest: Mapping[str, tuple[Event, BookingSnapshot]]) -> list[UUID]:
+async def _say(connection: AsyncConnection, newest: Mapping[str, tuple[Event, BookingSnapshot]]) -> Sequence[UUID]:
     said = {id_: _evidence(event, booking) async for id_, (event, booking) in in_turns(newest.items())}
     columns = {
         "bookings": list(said),
@@ -102,7 +102,7 @@ async def _say(connection: AsyncConnection, newest: Mapping[str, tuple[Event, Bo
         "payments": [_payment_id(each) if each else None for each in said.values()],
         "said": [_EVIDENCE.dump_json(each).decode() if each else None for each in said.values()],
     }
-    return list((await connection.execute(_SAY, columns)).scalars())
+    return (await connection.execute(_SAY, columns)).scalars().all()
 
 
 def _evidence(event: Event, booking: BookingSnapshot) -> Evidence | None:
@@ -132,7 +132,7 @@ def _payment_id(evidence: Evidence) -> UUID:
 
 async def evidence_of(connection: AsyncConnection, payments: Iterable[UUID]) -> dict[UUID, Evidence]:
     """Return what bookings prove of these payments, of those that any does."""
-    rows = await connection.execute(_EVIDENCE_OF, {"payments": list(payments)})
+    rows = (await connection.execute(_EVIDENCE_OF, {"payments": list(payments)})).all()
     return {row.payment_id: _as_it_stands(_EVIDENCE.validate_json(row.said), canceled=row.canceled) for row in rows}
 
 
@@ -178,7 +178,7 @@ def _recorded(
         provenance=evidence.provenance if evidence else None,
     )
     time = (payment.changed_at if stripe else None) or state.paid_at or state.created_at
-    return matched(now, state, bookings=bookings, cause=Cause(time), before=payment)
+    return matched(now, state, bookings=bookings, cause=Cause(time), before=payment, waits=stripe is None)
 
 
 def _taken_back(payment: Payment) -> PaymentState | None:
