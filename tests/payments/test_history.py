@@ -1,5 +1,7 @@
 """A payment a historical booking proves and Stripe's own events of it are one, whichever came first."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import permutations
 from typing import Any
 
@@ -7,6 +9,7 @@ import httpx
 import pytest
 
 from payments.service.match_by_hand import match_by_hand
+from payments.service.record_manual_payment import CashDesk, ManualPayment, Method
 from shared.events import Event
 from support import stripe_payloads as stripe
 from support.events import booking, linked
@@ -277,3 +280,93 @@ async def test_migrated_payment_of_stripes_is_refunded_not_canceled(
     id_ = (await payments.payment())["id"]
 
     assert (await internal.post(f"/payments/{id_}/cancel", json={"canceled_by": "bob"})).status_code == 409
+
+
+RECORDED: dict[str, Any] = {"evidence": "recorded", "stripe_payment_intent_id": None, "payment_reference": None}
+LINK = linked("b1", "u1")
+STANDING = """
+    SELECT status, received, booking_id, user_id, migrated FROM payment WHERE currency IS NOT NULL ORDER BY migrated
+"""
+
+
+def by_stripe(pence: int, intent: str = "pi_9") -> stripe.Json:
+    paid = stripe.payment_intent(intent, amount=pence, amount_received=pence, metadata={"bookingId": "b1"})
+    return stripe.event("payment_intent.succeeded", paid)
+
+
+async def tell(payments: Payments, what: Event | stripe.Json) -> None:
+    await (payments.learn(what) if isinstance(what, Event) else payments.take(what))
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+async def test_money_stripe_tells_of_is_not_counted_again_by_what_the_row_proves(
+    payments: Payments, order: tuple[int, ...]
+) -> None:
+    for position in order:
+        await tell(payments, [imported(**RECORDED), by_stripe(6750), LINK][position])
+
+    assert [tuple(row.values()) for row in await payments.rows(STANDING)] == [
+        ("succeeded", 6750, "b1", "u1", False),
+        ("canceled", 0, "b1", "u1", True),
+    ]
+    newest = {news["subject"]: news["data"] for news in await payments.published()}
+    assert sorted((data["status"], data["received"]) for data in newest.values()) == [
+        ("canceled", 0),
+        ("succeeded", 6750),
+    ]
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+async def test_another_amount_by_stripe_stands_beside_what_the_row_proves(
+    payments: Payments, order: tuple[int, ...]
+) -> None:
+    for position in order:
+        await tell(payments, [imported(**RECORDED), by_stripe(100), LINK][position])
+
+    assert [(row["status"], row["received"]) for row in await payments.rows(STANDING)] == [
+        ("succeeded", 100),
+        ("succeeded", 6750),
+    ]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_what_the_row_proves_stands_again_when_the_payment_by_hand_is_canceled(
+    payments: Payments, *, is_first: bool
+) -> None:
+    desk = CashDesk(payments.engine, "/payments")
+    cash = ManualPayment(
+        method=Method.CASH,
+        amount=Decimal("67.50"),
+        currency="GBP",
+        paid_at=datetime.now(UTC),
+        booking="b1",
+        reference=None,
+        recorded_by="ann",
+    )
+    await payments.learn(LINK, *([] if is_first else [imported(**RECORDED)]))
+    id_, _ = await desk.record(cash, key="k")
+    await payments.learn(booking("b1"), imported(**RECORDED))
+    assert [row["status"] for row in await payments.rows(STANDING)] == ["succeeded", "canceled"]
+
+    await desk.cancel(id_, by="ann", reason="a typing error")
+
+    assert [row["status"] for row in await payments.rows(STANDING)] == ["canceled", "succeeded"]
+
+
+async def test_what_the_row_proves_stands_again_when_the_payment_turns_out_to_be_anothers(payments: Payments) -> None:
+    await payments.learn(LINK, booking("b2"), imported(**RECORDED))
+    await payments.take(by_stripe(6750))
+    (paid,) = await payments.rows("SELECT id FROM payment WHERE NOT migrated")
+
+    await match_by_hand(payments.engine, "/payments", paid["id"], booking="b2", by="ann")
+    assert [row["status"] for row in await payments.rows(STANDING)] == ["succeeded", "succeeded"]
+
+    await match_by_hand(payments.engine, "/payments", paid["id"], booking="b1", by="ann")
+    assert [row["status"] for row in await payments.rows(STANDING)] == ["succeeded", "canceled"]
+
+
+async def test_what_two_payments_paid_is_proved_by_none_of_them_twice(payments: Payments) -> None:
+    await payments.learn(LINK, imported(**RECORDED))
+    await payments.take(by_stripe(6750), by_stripe(6750, "pi_10"))
+
+    assert [row["status"] for row in await payments.rows(STANDING)] == ["succeeded", "succeeded", "canceled"]

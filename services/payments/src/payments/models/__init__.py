@@ -1,7 +1,7 @@
 """The tables of objects, payments and what is known of bookings: how they are locked, read and written.
 
 Locks are taken in one order by everybody: booking names and links, the matching lock, object rows by id, charges
-first, payment rows by id, fetch requests by id. Nobody commits here.
+first, payment rows by id, those that history alone proves by id, fetch requests by id. Nobody commits here.
 """
 
 from payments.models.bookings import (
@@ -20,6 +20,7 @@ from payments.models.payments import (
     lock_payments,
     lock_payments_alone,
     lock_payments_concerned,
+    lock_payments_proved,
     save_payments,
 )
 from payments.models.users import add_erasures, add_merges
@@ -41,6 +42,7 @@ __all__ = [
     "lock_payments",
     "lock_payments_alone",
     "lock_payments_concerned",
+    "lock_payments_proved",
     "objects_of",
     "own_matching",
     "save_objects",

@@ -58,6 +58,17 @@ _LOCK_PAYMENTS_CONCERNED = text(
     ORDER BY id FOR UPDATE
     """
 )
+# One that was taken back rests on nothing, and is not looked at again.
+_LOCK_PAYMENTS_PROVED = text(
+    """
+    WITH proved AS MATERIALIZED (
+        SELECT id FROM payment
+        WHERE booking_id = ANY(CAST(:bookings AS text[])) AND migrated AND stripe_payment_intent_id IS NULL
+            AND provenance IS NOT NULL
+    )
+    SELECT * FROM payment WHERE id = ANY(ARRAY(SELECT id FROM proved)) ORDER BY id FOR UPDATE
+    """
+)
 # A name that in the end nothing belongs to (its only object turned out to be of another payment) and nobody heard of.
 # Of a payment of history nobody may have heard yet, either.
 _FORGET_PAYMENTS = text(
@@ -136,6 +147,12 @@ async def lock_payments_concerned(
     """
     criteria = {"keys": list(keys), "bookings": list(bookings), "known": list(known)}
     return [_payment(row) for row in (await connection.execute(_LOCK_PAYMENTS_CONCERNED, criteria)).all()]
+
+
+async def lock_payments_proved(connection: AsyncConnection, bookings: Iterable[str]) -> dict[UUID, Payment]:
+    """Lock the payments of these bookings that rest on history alone: by id, and after all others."""
+    rows = await connection.execute(_LOCK_PAYMENTS_PROVED, {"bookings": list(bookings)})
+    return {row.id: _payment(row) for row in rows}
 
 
 async def forget_payments(connection: AsyncConnection, ids: Iterable[UUID]) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments import models
 from payments.service.announce import Bookings, Cause, matched
+from payments.service.record_history import weigh_again
 from shared.contracts import BookingSnapshot
 from shared.event_log import NewEvent
 from shared.turns import in_turns
@@ -48,6 +49,7 @@ async def match_bookings(connection: AsyncConnection, learned: Learned, *, known
     keys = [key for payment in payments if payment.state for key in payment.state.booking_keys]
     bookings = await Bookings.load(connection, keys, also=[payment.booking_id for payment in payments])
     changed = []
+    moved: set[str | None] = set()
     news: list[NewEvent] = []
     async for payment in in_turns(payments):
         if payment.state is None:
@@ -55,9 +57,10 @@ async def match_bookings(connection: AsyncConnection, learned: Learned, *, known
         cause = Cause(payment.changed_at or payment.state.created_at)
         now, event = matched(payment, payment.state, bookings=bookings, cause=cause, waits=True)
         changed += [now] if now != payment else []
+        moved |= {payment.booking_id, now.booking_id} if now.booking_id != payment.booking_id else set()
         news += event
     await models.save_payments(connection, changed)
-    return news
+    return news + await weigh_again(connection, moved)
 
 
 def _keys(booking: BookingSnapshot) -> list[str]:

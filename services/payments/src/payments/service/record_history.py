@@ -1,7 +1,8 @@
 """Record: what an import says of historical payments becomes payments, once each, and can be taken back.
 
 The newest the import said of a booking stands, so any order and number of its events ends in the same payments. A
-payment with a PaymentIntent has the id it has by Stripe's own events: the two are one.
+payment with a PaymentIntent has the id it has by Stripe's own events: the two are one. One without gives way while
+another payment of its booking, by Stripe or by hand, is of the same amount: whichever came first, it is the same money.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -51,12 +52,21 @@ _SAY = text(
     UNION SELECT payment_id FROM before WHERE payment_id IS NOT NULL
     """
 )
-# Two bookings that claim one payment: the lower id has it, as everywhere.
+# Two bookings that claim one payment: the lower id has it, as everywhere. Without an intent it gives way to another
+# payment of the booking it belongs to, but to none that itself rests on a row alone.
 _EVIDENCE_OF = text(
     """
-    SELECT DISTINCT ON (payment_id) payment_id, CAST(said AS text) AS said, canceled_at IS NOT NULL AS canceled
-    FROM booking_evidence
-    WHERE payment_id = ANY(CAST(:payments AS uuid[])) ORDER BY payment_id, booking_id
+    SELECT DISTINCT ON (e.payment_id) e.payment_id, CAST(e.said AS text) AS said,
+           e.canceled_at IS NOT NULL OR (e.said ->> 'payment_intent' IS NULL AND EXISTS (
+               SELECT FROM payment o
+               WHERE o.booking_id = coalesce((SELECT p.booking_id FROM payment p
+                                              WHERE p.id = e.payment_id AND p.matched_by_hand), e.booking_id)
+                 AND o.id <> e.payment_id AND o.status = 'succeeded' AND o.currency = e.said ->> 'currency'
+                 AND o.received = CAST(e.said ->> 'amount' AS bigint)
+                 AND NOT (o.migrated AND o.stripe_payment_intent_id IS NULL)
+           )) AS canceled
+    FROM booking_evidence e
+    WHERE e.payment_id = ANY(CAST(:payments AS uuid[])) ORDER BY e.payment_id, e.booking_id
     """
 )
 
@@ -75,6 +85,22 @@ async def record_history(
         return [], []
     await models.own_matching(connection)
     payments = await models.lock_payments_alone(connection, concerned)
+    return payments, await _record(connection, payments)
+
+
+async def weigh_again(connection: AsyncConnection, bookings: Iterable[str | None]) -> list[NewEvent]:
+    """Look again at what history alone proves of these bookings, whose other payments changed and are saved.
+
+    Returns the snapshots to publish; the caller holds the matching lock and commits. The proved payments are locked
+    before the others are read, so of two callers the later sees what the earlier saved.
+    """
+    named = {booking for booking in bookings if booking}
+    payments = await models.lock_payments_proved(connection, named) if named else {}
+    return await _record(connection, payments) if payments else []
+
+
+async def _record(connection: AsyncConnection, payments: Mapping[UUID, Payment]) -> list[NewEvent]:
+    """Save locked payments as they are by evidence and Stripe; return the snapshots to publish."""
     evidence = await evidence_of(connection, payments)
     stripe = await _told_by_stripe(connection, payments)
     states = [*stripe.values(), *(payment.state for payment in payments.values() if payment.state)]
@@ -86,7 +112,7 @@ async def record_history(
         changed += [now] if now != payment else []
         news += events
     await models.save_payments(connection, changed)
-    return payments, news
+    return news
 
 
 def _imported(told: Iterable[tuple[Event, BookingSnapshot]]) -> list[tuple[Event, BookingSnapshot]]:
@@ -137,7 +163,7 @@ async def evidence_of(connection: AsyncConnection, payments: Iterable[UUID]) -> 
 
 
 def _as_it_stands(evidence: Evidence, *, canceled: bool) -> Evidence:
-    """What a person took back stays so, unless the booking turned out to be paid through Stripe."""
+    """What a person took back stays so, and so does what gave way, unless it is Stripe's own payment."""
     return replace(evidence, status=PaymentStatus.CANCELED) if canceled and not evidence.payment_intent else evidence
 
 
