@@ -28,8 +28,6 @@ TOLD_LIVE = """
 # is looked at, never searched for: an index of types has every booking under one of them.
 _ROWS = """
     SELECT c.gateway_id AS booking_id, r.row, sha256(convert_to(r.row, 'UTF8')) AS sha256, c.gateway_told AS told,
-           (SELECT bool_or(p.status = 'succeeded' AND NOT p.migrated) FROM gateway.booking_payment p
-            WHERE p.booking_id = c.gateway_id) IS TRUE AS known,
            (SELECT CAST(i.correction AS text) FROM gateway.import_item i
             WHERE i.booking_id = c.gateway_id) AS correction
     FROM (
@@ -127,9 +125,7 @@ class Source:
         query = self.statement(_ROWS, condition=condition, told=told)
         found = (await connection.execute(query, bound)).all()
         rows = [
-            SourceRow(row.booking_id, row.row, row.sha256, row.known, _correction(row.correction))
-            for row in found
-            if not row.told
+            SourceRow(row.booking_id, row.row, row.sha256, _correction(row.correction)) for row in found if not row.told
         ]
         return rows, found[-1].booking_id if found else None
 
