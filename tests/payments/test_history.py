@@ -302,8 +302,9 @@ async def tell(payments: Payments, what: Event | stripe.Json) -> None:
 async def test_money_stripe_tells_of_is_not_counted_again_by_what_the_row_proves(
     payments: Payments, order: tuple[int, ...]
 ) -> None:
+    said: list[Event | stripe.Json] = [imported(**RECORDED), by_stripe(6750), LINK]
     for position in order:
-        await tell(payments, [imported(**RECORDED), by_stripe(6750), LINK][position])
+        await tell(payments, said[position])
 
     assert [tuple(row.values()) for row in await payments.rows(STANDING)] == [
         ("succeeded", 6750, "b1", "u1", False),
@@ -320,8 +321,9 @@ async def test_money_stripe_tells_of_is_not_counted_again_by_what_the_row_proves
 async def test_another_amount_by_stripe_stands_beside_what_the_row_proves(
     payments: Payments, order: tuple[int, ...]
 ) -> None:
+    said: list[Event | stripe.Json] = [imported(**RECORDED), by_stripe(100), LINK]
     for position in order:
-        await tell(payments, [imported(**RECORDED), by_stripe(100), LINK][position])
+        await tell(payments, said[position])
 
     assert [(row["status"], row["received"]) for row in await payments.rows(STANDING)] == [
         ("succeeded", 100),
