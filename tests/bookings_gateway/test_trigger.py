@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,6 +51,16 @@ async def test_a_changed_id_is_a_booking_gone_and_another_made(gateway_engine: A
     found = [(op, id_) for op, id_, _ in await changes(gateway_engine)]
 
     assert found == [("I", old), ("D", old), ("I", "00000000-0000-4000-8000-000000000001")]
+
+
+async def test_a_column_named_like_a_quote_of_the_functions_body_is_a_column(gateway_engine: AsyncEngine) -> None:
+    await execute(gateway_engine, 'ALTER TABLE bookings RENAME "updatedAt" TO "up$$d $body0$"')
+
+    await install(gateway_engine, "bookings", replace(DEFAULT_LAYOUT, updated_at="up$$d $body0$"))
+
+    await book(gateway_engine)
+    await execute(gateway_engine, 'UPDATE bookings SET user_id = gen_random_uuid(), "up$$d $body0$" = now()')
+    assert [op for op, _, _ in await changes(gateway_engine)] == ["I"]
 
 
 async def test_a_rolled_back_write_leaves_nothing(gateway_engine: AsyncEngine) -> None:

@@ -1,5 +1,7 @@
 """Money that is not as the row says, for a reason: it waits at the error desk, or somebody decided; V5 knows both."""
 
+from datetime import UTC, datetime
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -8,7 +10,7 @@ from bookings_gateway.history.codes import WHAT_TO_DO
 from bookings_gateway.history.desk import ErrorDesk
 from bookings_gateway.history.errors import RefusedAgain
 from bookings_gateway.history.evidence import Review
-from payments.service.record_manual_payment import CashDesk
+from payments.service.record_manual_payment import CashDesk, ManualPayment, Method
 from support.databases import Databases
 from support.history import Moved, moving
 from support.legacy_due import due
@@ -82,6 +84,85 @@ async def test_a_historical_payment_stripe_says_never_came_waits_at_the_desk(dat
         (entry,) = await ErrorDesk(moved.history).find(states=["review"], code="amount_disagrees")
         assert entry["id"] == paid["booking_id"]
         assert (await moved.history.status()).settled
+
+
+RECORDED = next(
+    (id_, pence)
+    for id_, (class_, pence, _) in sorted(due(LAYOUTS["default"], FACTS).payments.items())
+    if class_ == "recorded" and pence > 1000
+)
+OF_ONE = "SELECT status, received FROM payment WHERE booking_id = :id AND currency IS NOT NULL ORDER BY migrated"
+PAID = "SELECT coalesce(sum(received), 0) FROM gateway.booking_payment WHERE booking_id = :id"
+
+
+async def pay_besides(moved: Moved, pence: int) -> UUID:
+    """Record so much for the booking by hand; it was changed before, so payments knows it."""
+    paid = ManualPayment(
+        method=Method.CASH,
+        amount=Decimal(pence) / 100,
+        currency="GBP",
+        paid_at=datetime.now(UTC),
+        booking=RECORDED[0],
+        reference=None,
+        recorded_by="Olga",
+    )
+    touch = 'UPDATE bookings SET "updatedAt" = now() WHERE CAST(id AS text) = :id'
+    await moved.rows("bookings-gateway", touch, id=RECORDED[0])
+    await moved.settle()
+    id_, _ = await CashDesk(moved.engines["payments"], "/payments").record(paid, key="form-0001")
+    await moved.settle()
+    return id_
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["paid first", "imported first"])
+async def test_the_same_money_told_by_a_payment_counts_once_whichever_came_first(
+    databases: Databases, *, is_first: bool
+) -> None:
+    id_, pence = RECORDED
+    async with moving(databases, "default", FACTS) as moved:
+        if is_first:
+            await pay_besides(moved, pence)
+        await moved.import_all()
+        await moved.settle()
+        if not is_first:
+            await pay_besides(moved, pence)
+
+        assert [tuple(row.values()) for row in await moved.rows("payments", OF_ONE, id=id_)] == [
+            ("succeeded", pence),
+            ("canceled", 0),
+        ]
+        assert await moved.value("bookings-gateway", PAID, id=id_) == pence
+        failed, sums = await checks_and_money(moved)
+        assert (failed, set(sums)) == (set(), {"waived"})
+        assert "paid_besides" not in await ErrorDesk(moved.history).by_code()
+        assert (await moved.history.status()).settled
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["paid first", "imported first"])
+async def test_another_amount_stands_beside_what_the_row_proves_and_waits_at_the_desk(
+    databases: Databases, *, is_first: bool
+) -> None:
+    id_, pence = RECORDED
+    async with moving(databases, "default", FACTS) as moved:
+        if is_first:
+            paid = await pay_besides(moved, 100)
+        await moved.import_all()
+        await moved.settle()
+        if not is_first:
+            paid = await pay_besides(moved, 100)
+        desk = ErrorDesk(moved.history)
+
+        assert (await checks_and_money(moved))[0] == set()
+        assert await moved.value("bookings-gateway", PAID, id=id_) == pence + 100
+        assert await desk.ids_of("paid_besides") == [id_]
+        assert await desk.waive([id_], by="Olga", reason="a deposit") == 1
+        await moved.verified()
+        assert "paid_besides" not in await desk.by_code()
+
+        await CashDesk(moved.engines["payments"], "/payments").cancel(paid, by="Olga", reason="a typing error")
+        await moved.settle()
+        assert (await checks_and_money(moved))[0] == set()
+        assert await desk.find(states=["review", "reviewed"], code="paid_besides") == []
 
 
 async def test_a_retry_the_database_breaks_off_leaves_run_and_entry_as_they_were(databases: Databases) -> None:

@@ -53,8 +53,6 @@ LINES: list[tuple[dict[str, Any], dict[str, Any], str, str | None, list[str]]] =
     ({"status": "PAID", "final_amount": Decimal("-5")}, {}, "review", None, ["amount_unusable"]),
     ({"status": "PAID", "final_amount": Decimal("67.505")}, {}, "review", None, ["amount_unusable"]),
     ({"status": "PAID", **PI}, {"shared_intent": True}, "review", None, ["intent_shared"]),
-    ({"status": "PAID", "payment_date": PAID}, {"known": True}, "known", None, []),
-    ({"status": "PAID", **PI}, {"known": True}, "stripe", "succeeded", []),
 ]
 
 

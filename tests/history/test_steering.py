@@ -1,16 +1,19 @@
 """An import under way is paused, goes on, is tuned; and no row stops the others."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from sqlalchemy.event import listen
 
-from bookings_gateway.history.errors import ImportHeld, LeaseLost, Paused
+from bookings_gateway.history import runs
+from bookings_gateway.history.errors import ImportHeld, LeaseLost, NotReady, Paused
 from support.databases import Databases
 from support.history import Moved, moving
 from support.legacy_due import due
 from support.legacy_generations import LAYOUTS
 from support.legacy_history import facts
+from support.waiting import eventually
 
 FACTS = facts(120, seed=81)
 CODES = "SELECT booking_id, code FROM import_item WHERE outcome = 'set_aside' ORDER BY booking_id"
@@ -62,6 +65,72 @@ async def test_one_under_way_is_held_unless_it_is_surely_gone(databases: Databas
             await moved.import_all()
         async with moved.history.importing(by="Olga", force=True) as importer:
             assert sum([rows async for rows in importer.chunks()]) == 120
+
+
+async def test_how_fast_it_goes_is_told_by_the_chunks_since_it_went_on(databases: Databases) -> None:
+    async with moving(databases, "default", FACTS) as moved:
+        with pytest.raises(Paused):
+            await import_and_pause(moved, [])
+        await moved.rows("bookings-gateway", "UPDATE import_chunk SET done_at = done_at - interval '1 day'")
+        await moved.import_all()
+
+        rate = (await moved.history.status()).rows_per_second
+        assert rate is not None
+        assert rate > 1  # and not ninety rows in a day
+
+
+async def test_a_long_backlog_is_told_before_the_run_is_held_and_with_signs_of_life(databases: Databases) -> None:
+    async with moving(databases, "default", facts(600, seed=82)) as moved:
+        importer = await moved.begin()
+        await moved.rows("bookings-gateway", 'UPDATE bookings SET "updatedAt" = now()')
+        await moved.rows("bookings-gateway", 'UPDATE bookings SET "updatedAt" = now()')
+        statements: list[str] = []
+
+        def note(*arguments: Any) -> None:
+            statements.append(arguments[2])
+
+        listen(moved.gateway.sync_engine, "before_cursor_execute", note)
+        listen(moved.gateway.sync_engine, "commit", lambda _: statements.append("commit"))
+        await anext(importer.chunks())
+
+        transactions = "\n".join(statements).split("commit")
+        captures = [each for each in transactions if "FROM booking_change ORDER BY seq" in each]
+        holding = [each for each in captures if "FROM import_run" in each]
+        assert len(captures) == 4
+        assert [each.count("FROM booking_change ORDER BY seq") for each in holding] == [1]
+        assert sum("SET remark" in each for each in transactions) == 2
+
+
+async def has_to_wait(moved: Moved) -> None:
+    """Return when a session of this database waits for what another holds."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    await eventually(lambda: moved.value("bookings-gateway", waits))
+
+
+async def test_of_two_first_imports_at_once_the_second_is_held(databases: Databases) -> None:
+    async with moving(databases, "default", FACTS) as moved:
+        async with moved.gateway.begin() as other:
+            await runs.begin(other, {"columns": []}, by="Olga", chunk_rows=1, version="1")
+            second = asyncio.create_task(moved.import_all())
+            await has_to_wait(moved)
+
+        with pytest.raises(ImportHeld):
+            await second
+
+
+async def test_an_import_that_begins_while_a_rollback_takes_the_run_is_refused(databases: Databases) -> None:
+    async with moving(databases, "default", FACTS) as moved:
+        await moved.import_all()
+        async with moved.gateway.begin() as rollback:
+            run = await runs.locked(rollback)
+            assert run is not None
+            await runs.take(rollback, run, state="rolling_back")
+            second = asyncio.create_task(moved.import_all())
+            await has_to_wait(moved)
+
+        with pytest.raises(NotReady, match="being taken back"):
+            await second
+        assert await state(moved) == "rolling_back"
 
 
 async def test_the_size_of_chunks_changes_while_it_runs(databases: Databases) -> None:

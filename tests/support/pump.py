@@ -49,16 +49,22 @@ class Pump:
         return total
 
     async def _page(self, service: str, size: int) -> int:
+        events = await self.take(service, size)
+        for name in self.handlers:
+            await self.give(name, events)
+        return len(events)
+
+    async def take(self, service: str, size: int = 500) -> list[Event]:
+        """Return what a service has to send, next first; it is sent then."""
         async with self.engines[service].begin() as connection:
             rows = (await connection.execute(_NEW, {"page": size})).all()
             await connection.execute(_SENT, {"seqs": [row.seq for row in rows]})
-        events = [Event.model_validate_json(row.body) for row in rows]
-        for name, handler in self.handlers.items():
-            if wanted := [event for event in events if event.type in handler.types]:
-                await self._give(name, handler, wanted)
-        return len(rows)
+        return [Event.model_validate_json(row.body) for row in rows]
 
-    async def _give(self, service: str, handler: Handler, events: Sequence[Event]) -> None:
+    async def give(self, service: str, events: Sequence[Event]) -> None:
+        """Hand a service one group of events, of which it takes those it wants."""
+        handler = self.handlers[service]
+        wanted = [event for event in events if event.type in handler.types]
         async with self.engines[service].begin() as connection:
-            if fresh := await handler.claim(connection, events):
+            if wanted and (fresh := await handler.claim(connection, wanted)):
                 await handler.apply(connection, Group(fresh, bulk=True))

@@ -29,7 +29,7 @@ _FORGET = text(
 async def claim(connection: AsyncConnection, events: Sequence[Event]) -> list[Event]:
     """Record the events as applied and return those that were not yet, in their order; the caller commits."""
     by_id = {event.id: event for event in events}
-    claimed = set((await connection.execute(_CLAIM, {"ids": list(by_id)})).scalars())
+    claimed = set((await connection.execute(_CLAIM, {"ids": list(by_id)})).scalars().all())
     return [event for id_, event in by_id.items() if id_ in claimed]
 
 

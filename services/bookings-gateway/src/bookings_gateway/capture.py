@@ -16,6 +16,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.domain import Layout, booking_snapshot, read_row
+from bookings_gateway.taken_back import bring_back
 from shared.contracts import BookingSnapshot
 from shared.database import is_transient
 from shared.event_log import NewEvent, append
@@ -103,17 +104,21 @@ class Capture:
     async def capture_page(self, engine: AsyncEngine, source: str) -> int:
         """Turn the next changes into events in one transaction and return how many rows went."""
         async with engine.begin() as connection:
-            if not (await connection.execute(_TAKE_TURN, {"key": LOCK})).scalar_one():
+            if not await take_turn(connection):
                 return 0
             return await self._capture(connection, source)
+
+    async def capture_next(self, connection: AsyncConnection, source: str) -> int:
+        """Wait for the turn, then turn the next changes into events; return how many rows went. The caller commits."""
+        await connection.execute(_WAIT_FOR_TURN, {"key": LOCK})
+        return await self._capture(connection, source)
 
     async def capture_first(self, connection: AsyncConnection, source: str) -> None:
         """Wait for the turn, then turn everything pending into events; the caller commits.
 
         Until then no change becomes an event: what the table holds and the changes do not was told, or never told.
         """
-        await connection.execute(_WAIT_FOR_TURN, {"key": LOCK})
-        while await self._capture(connection, source) == PAGE:
+        while await self.capture_next(connection, source) == PAGE:
             pass
 
     async def _capture(self, connection: AsyncConnection, source: str) -> int:
@@ -126,6 +131,7 @@ class Capture:
         versions = Tally({row["booking_id"]: row["version"] or 0 for row in rows})
         news, failed = self._translate(rows, versions)
         await append(connection, source, news)
+        await bring_back(connection, {each.subject for each in news})
         if failed:
             await _set_aside(connection, failed)
         inserted = [row["booking_id"] for row in rows if row["op"] == "I"]
@@ -161,6 +167,11 @@ class Capture:
             data=snapshot,
             traceparent=row["traceparent"],
         )
+
+
+async def take_turn(connection: AsyncConnection) -> bool:
+    """Have capture's turn until the transaction ends, unless somebody else has it."""
+    return bool((await connection.execute(_TAKE_TURN, {"key": LOCK})).scalar_one())
 
 
 def _tells_of_somebody(data: object) -> bool:

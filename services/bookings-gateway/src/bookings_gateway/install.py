@@ -5,6 +5,8 @@ application never queues behind us while we queue behind one of its long transac
 """
 
 import asyncio
+from collections.abc import Collection
+from itertools import count
 
 import structlog
 from sqlalchemy import text
@@ -30,7 +32,7 @@ _LOCK_NOT_AVAILABLE = "55P03"
 # clock_timestamp() and the number are taken while the row's lock is held: within one booking both rise with commits.
 _FUNCTION = """
 CREATE OR REPLACE FUNCTION gateway.capture_booking_change() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS {body}
 DECLARE
     was record;
     becomes record;
@@ -60,7 +62,7 @@ BEGIN
                 NEW.{id}\\:\\:text, row_to_json(NEW), clock_timestamp(), trace);
     END IF;
     RETURN NULL;
-END $$
+END {body}
 """
 # Where a trigger of the table's own sets it on every update, our copy of the user's id is still no change.
 _IGNORE_BUMP = """
@@ -72,14 +74,14 @@ _IGNORE_BUMP = """
 # TRUNCATE fires no row trigger. Whoever may truncate may read, and holds the table alone: every row is copied as gone.
 _TRUNCATE_FUNCTION = """
 CREATE OR REPLACE FUNCTION gateway.capture_booking_truncate() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS {body}
 BEGIN
     INSERT INTO gateway.booking_change (op, booking_id, row, changed_at, traceparent)
     SELECT 'D', b.{id}\\:\\:text, row_to_json(b), clock_timestamp(),
            nullif(current_setting('gateway.traceparent', true), '')
     FROM {table} b ORDER BY b.{id};
     RETURN NULL;
-END $$
+END {body}
 """
 _COLUMN = "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {user_id} uuid"
 _TRIGGER = f"""
@@ -123,8 +125,9 @@ async def install(engine: AsyncEngine, name: str, layout: Layout) -> list[str]:
 async def _install(connection: AsyncConnection, table: LegacyTable) -> list[str]:
     await connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_MILLISECONDS}ms'"))
     ignore_bump = _IGNORE_BUMP.format(**table.names) if table.layout.updated_at else ""
-    await connection.execute(text(_FUNCTION.format(ignore_bump=ignore_bump, **table.names)))
-    await connection.execute(text(_TRUNCATE_FUNCTION.format(**table.names)))
+    names = {**table.names, "body": _dollars(table.names.values())}
+    await connection.execute(text(_FUNCTION.format(ignore_bump=ignore_bump, **names)))
+    await connection.execute(text(_TRUNCATE_FUNCTION.format(**names)))
     state = (await connection.execute(_STATE, {"oid": table.oid, "name": TRIGGER})).scalar_one_or_none()
     truncate = (await connection.execute(_STATE, {"oid": table.oid, "name": TRUNCATE_TRIGGER})).scalar_one_or_none()
     needed = {
@@ -135,3 +138,8 @@ async def _install(connection: AsyncConnection, table: LegacyTable) -> list[str]
     for statement in filter(None, needed.values()):
         await connection.execute(text(statement.format(**table.names)))
     return [what for what, statement in needed.items() if statement]
+
+
+def _dollars(names: Collection[str]) -> str:
+    """Return dollar quotes that none of these names would end."""
+    return next(tag for tag in (f"$body{number}$" for number in count()) if not any(tag in name for name in names))

@@ -104,13 +104,14 @@ KEEP_ERASURES = text(
     ON CONFLICT (user_id) DO UPDATE SET erased_at = least(t.erased_at, excluded.erased_at)
     """
 )
-# The same user again needs no second write to the legacy row.
+# The same user again needs no second write to the legacy row. A link of a booking that is taken back is let go of anew
+# by the write-back.
 KEEP_LINKS = text(
     """
     INSERT INTO booking_user AS t (booking_id, sequence, user_id)
     SELECT * FROM unnest(CAST(:booking_id AS text[]), CAST(:sequence AS bigint[]), CAST(:user_id AS uuid[]))
     ON CONFLICT (booking_id) DO UPDATE SET
-        sequence = excluded.sequence, user_id = excluded.user_id,
+        sequence = excluded.sequence, user_id = excluded.user_id, let_go_of = NULL,
         written = t.written AND excluded.user_id IS NOT DISTINCT FROM t.user_id,
         forgotten = t.forgotten AND excluded.user_id IS NOT DISTINCT FROM t.user_id
     WHERE excluded.sequence > t.sequence

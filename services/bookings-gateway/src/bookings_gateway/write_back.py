@@ -5,16 +5,18 @@ is not written stays in a queue (the partial indexes ``…_due``). Writing twice
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 from sqlalchemy import RowMapping, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bookings_gateway.capture import take_turn
 from bookings_gateway.held_rows import hold
-from bookings_gateway.history.rollback import let_go
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, literal, statement
+from bookings_gateway.taken_back import let_go, taken_back
 from shared.database import is_transient
 from shared.service import Service
 from shared.signal import AdaptivePoll, Signal
@@ -173,13 +175,9 @@ class WriteBack:
             after = rows[-1]["booking_id"]
 
     async def _write_links(self, connection: AsyncConnection, rows: Sequence[RowMapping]) -> int:
-        """Copy whose the bookings are, unless a trigger of the table's own would take that for a change of the row.
-
-        A link that comes after its booking's import was taken back is none.
-        """
+        """Copy whose the bookings are, unless a trigger of the table's own would take that for a change of the row."""
         table = await self.tables.get(connection)
-        gone = await let_go(connection, [row["booking_id"] for row in rows])
-        users = {row["booking_id"]: None if row["booking_id"] in gone else row["user_id"] for row in rows}
+        users = await _users_now(connection, {row["booking_id"]: row["user_id"] for row in rows})
         if table.touching:
             await connection.execute(_LINKS_WRITTEN, {"ids": list(users)})
             return len(users)
@@ -201,3 +199,17 @@ class WriteBack:
             if row.flag:
                 log.warning("payment_not_written", payment_id=row.payment_id, reason=row.flag)
         return len(held.settled)
+
+
+async def _users_now(connection: AsyncConnection, users: Mapping[str, UUID | None]) -> dict[str, UUID | None]:
+    """Return whose these bookings are. A link that comes after its booking's import was taken back is none.
+
+    Only in capture's turn is it certain whether anything was told since; while somebody else has it, and holding these
+    rows we must not wait, the bookings concerned are left for the next time.
+    """
+    doubtful = await taken_back(connection, [booking_id for booking_id, user in users.items() if user])
+    if not doubtful:
+        return dict(users)
+    if not await take_turn(connection):
+        return {booking_id: user for booking_id, user in users.items() if booking_id not in doubtful}
+    return {**users, **dict.fromkeys(await let_go(connection, doubtful))}

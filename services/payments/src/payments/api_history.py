@@ -11,16 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments.settings import Settings
 from shared.internal_api import internal_router
 
-# One that was taken back with its booking rests on nothing any more; one a person canceled, or Stripe said something
-# else of, still stands for its booking.
+# One that was taken back with its booking rests on nothing any more; one a person canceled, or that gave way to another
+# payment, or that Stripe said something else of, still stands for its booking. Without an intent it is not Stripe that
+# canceled it.
 _MIGRATED = text(
     """
     SELECT id, booking_id, user_id, status, currency, amount, received, refunded, paid_at,
            stripe_payment_intent_id, provenance ->> 'reference' AS reference, provenance ->> 'evidence' AS evidence,
            stripe_charge_id IS NOT NULL OR status NOT IN ('succeeded', 'pending') AS told_by_stripe,
-           status = 'canceled' AND EXISTS (
+           status = 'canceled' AND (stripe_payment_intent_id IS NULL OR EXISTS (
                SELECT FROM booking_evidence e WHERE e.payment_id = p.id AND e.canceled_at IS NOT NULL
-           ) AS canceled
+           )) AS canceled
     FROM (  -- the page first: of all payments at once, who was canceled would be found by reading all the evidence
         SELECT * FROM payment
         WHERE migrated AND id > :after AND (status IN ('succeeded', 'pending') OR provenance IS NOT NULL)
@@ -34,7 +35,10 @@ _FIRST = UUID(int=0)
 
 
 class MigratedPayment(BaseModel):
-    """A payment a historical booking proved; ``canceled``: by a person. Amounts in minor units of ``currency``."""
+    """A payment a historical booking proved. Amounts in minor units of ``currency``.
+
+    ``canceled``: by a person, or because the money is there as another payment.
+    """
 
     id: UUID
     booking_id: str | None

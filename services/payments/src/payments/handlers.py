@@ -39,12 +39,13 @@ class BookingsHandler(InboxHandler):
         links = _newest(
             (data.booking_id, event, data.user_id) for event, data in told if isinstance(data, BookingLinkSnapshot)
         )
+        await models.find_by_key(connection)
         await self._learn_users(connection, told)
         await remember_bookings(connection, bookings)
         learned = await remember_names(connection, [booking for _, booking in bookings], links)
         # History first: a payment it proves is never told as its booking's without being told as migrated.
-        news = await record_history(connection, bookings)
-        news += await match_bookings(connection, learned)
+        recorded, news = await record_history(connection, bookings)
+        news += await match_bookings(connection, learned, known=recorded)
         await event_log.append(connection, self._source, news, bulk=group.bulk)
 
     async def _learn_users(self, connection: AsyncConnection, told: Sequence[tuple[Event, object]]) -> None:

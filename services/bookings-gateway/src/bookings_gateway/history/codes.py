@@ -20,4 +20,6 @@ WHAT_TO_DO: Mapping[str, str] = {
     "created_at_missing": "the payment's or the last change's time stands in for it: waive if that will do",
     "amount_disagrees": "Stripe received another amount than the row says, and Stripe's counts: pence taken for "
     "pounds, rounding, a discount? correct the row in the legacy application, or waive",
+    "paid_besides": "money is here already: another amount than the row's came by Stripe or by hand, and both count. "
+    "Were both paid? cancel the payment from history if not; then waive",
 }

@@ -30,7 +30,6 @@ class Class(StrEnum):
     NONE = "none"
     FREE = "free"
     REVIEW = "review"
-    KNOWN = "known"
 
 
 PAYING = (Class.STRIPE, Class.RECORDED, Class.STATUS_ONLY, Class.INVOICE)
@@ -47,7 +46,9 @@ class Review(StrEnum):
     INTENT_NOT_PAID = "intent_not_paid"
     PAYMENT_DATE_UNUSABLE = "payment_date_unusable"
     CREATED_AT_MISSING = "created_at_missing"
-    AMOUNT_DISAGREES = "amount_disagrees"  # with what Stripe says of the payment; found when verifying
+    # Found when verifying: with what Stripe says of the payment; and another amount came by Stripe or by hand as well.
+    AMOUNT_DISAGREES = "amount_disagrees"
+    PAID_BESIDES = "paid_besides"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,13 @@ class Circumstances:
     """What the row alone does not say.
 
     ``payment_status`` is the layout's own word, where it has one. ``shared_intent``: another booking stored the same
-    PaymentIntent and goes first. ``known``: money of this booking is here already, by Stripe or recorded by hand.
-    ``ambiguous_reference``: other bookings have the same reference. ``unusable_date``: its date of payment is none.
+    PaymentIntent and goes first. ``ambiguous_reference``: other bookings have the same reference. ``unusable_date``:
+    its date of payment is none.
     """
 
     fallback_time: datetime
     payment_status: str | None = None
     shared_intent: bool = False
-    known: bool = False
     ambiguous_reference: bool = False
     unusable_date: bool = False
 
@@ -90,8 +90,6 @@ def weigh(booking: BookingSnapshot, around: Circumstances) -> Finding:
     if class_ not in PAYING:
         refused = [Review.INTENT_NOT_PAID] if intent_of(booking) else []
         return Finding(class_, None, [*reviews, *refused])
-    if around.known and class_ is not Class.STRIPE:
-        return Finding(Class.KNOWN, None, reviews)
     return Finding(class_, _payment(booking, around, class_), [*reviews, *_doubts(booking, around, class_)])
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.capture import Capture
 from bookings_gateway.history import runs
+from bookings_gateway.history.backlog import tell_backlog
 from bookings_gateway.history.errors import LeaseLost, Paused, TooManyRefused
 from bookings_gateway.history.items import Item, Setting, SourceRow, item_of, set_aside
 from bookings_gateway.history.ledger import publish
@@ -125,6 +126,7 @@ class Importer:
     async def _chunk(self, position: str | None) -> tuple[int, str | None]:
         started = time.perf_counter()
         self._telling = ()
+        await tell_backlog(self.engine, self.capture, self.name, self.patience, say=self.say)
         async with self.engine.begin() as connection:
             most = await self._enter(connection)
             rows, last = await self._next(connection, position, min(self.rows, most))

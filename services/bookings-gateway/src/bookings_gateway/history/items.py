@@ -29,7 +29,6 @@ class SourceRow:
     booking_id: str
     text: str
     sha256: bytes
-    known: bool = False
     correction: Mapping[str, Any] | None = None
 
 
@@ -143,7 +142,6 @@ def _published(row: SourceRow, setting: Setting) -> Item:
         fallback_time=time,
         payment_status=payment_status(raw, setting.layout),
         shared_intent=setting.intent_owners.get(intent_of(read) or "", read.booking_id) != read.booking_id,
-        known=row.known,
         unusable_date=read.payment_date is None and raw.get(setting.layout.payment_date or "") is not None,
         ambiguous_reference=read.booking_reference in setting.ambiguous_references,
     )

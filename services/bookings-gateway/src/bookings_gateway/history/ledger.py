@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bookings_gateway.history.items import Item
 from bookings_gateway.history.runs import Run
+from bookings_gateway.taken_back import bring_back
 from shared.event_log import NewEvent, append
 from shared.events import Event
 
@@ -54,6 +55,7 @@ async def publish(connection: AsyncConnection, source: str, run: Run, items: Seq
     known = {row.subject: row.sequence or 0 for row in found}
     news = [_event(item, known[item.booking_id] + 1) for item in told]
     events = await append(connection, source, news, bulk=True)
+    await bring_back(connection, known)
     by_booking = {event.subject: event for event in events}
     await connection.execute(_ENTER, {"run": run.id, **_columns(items, by_booking)})
 

@@ -11,7 +11,7 @@ import sqlalchemy.exc
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bookings_gateway.capture import Capture
+from bookings_gateway.capture import PAGE, Capture
 from bookings_gateway.domain import Layout
 from bookings_gateway.history import runs
 from bookings_gateway.history.counts import Counts
@@ -135,8 +135,9 @@ class History:
                 await runs.end(connection, importer.run, "failed", remark=why)
 
     async def _open(self, *, by: str, force: bool, chunk_rows: int | None) -> Importer:
+        await self._catch_up()
         async with self.engine.begin() as connection:
-            before = await runs.current(connection)
+            before = await runs.locked(connection)
             if before and before["state"] == "rolling_back":
                 raise NotReady(_BEING_TAKEN_BACK)
             source = await self.source(connection)
@@ -150,6 +151,11 @@ class History:
                 most = chunk_rows or CHUNK_ROWS
                 run = await runs.begin(connection, plan, by=by, chunk_rows=most, version=version("bookings-gateway"))
             return await self._importer(connection, source, run)
+
+    async def _catch_up(self) -> None:
+        """Tell what live writers changed before, a page to a transaction, unless another process is at it."""
+        while await self.capture.capture_page(self.engine, self.name) == PAGE:
+            pass
 
     async def _importer(self, connection: AsyncConnection, source: Source, run: Run) -> Importer:
         setting = await source.setting(connection, currency=self.currency, zone=self.zone, now=run.started_at)

@@ -12,10 +12,17 @@ _RECENT_CHUNKS = 30
 _FIRST_SHARE = 0.01
 _LINE_SECONDS = 10.0
 
+# From the beginning of the first to the end of the last; what was before the run went on, and the pause till then, says
+# nothing of how fast it goes now.
 _RATES = text(
     """
-    SELECT min(done_at) AS first, max(done_at) AS last, sum(rows) AS rows, count(*) AS chunks
-    FROM (SELECT * FROM import_chunk WHERE run_id = :run ORDER BY done_at DESC LIMIT :chunks) c
+    SELECT min(done_at - took_ms * interval '1 millisecond') AS first, max(done_at) AS last, sum(rows) AS rows,
+           count(*) AS chunks
+    FROM (
+        SELECT c.* FROM import_chunk c JOIN import_run r ON r.id = c.run_id
+        WHERE c.run_id = :run AND c.done_at >= coalesce(r.resumed_at, r.started_at)
+        ORDER BY c.done_at DESC LIMIT :chunks
+    ) c
     """
 )
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bookings_gateway.history import runs
 from bookings_gateway.history.pace import in_words, pace
-from bookings_gateway.history.source import Source
+from bookings_gateway.history.source import TOLD_LIVE, Source
 
 _STAGES = text(
     """
@@ -28,18 +28,15 @@ _STAGES = text(
     """
 )
 # Live-born rows were told as they were made; whatever else is not in the ledger is left to do.
-_LEFT = """
+_LEFT = f"""
     WITH untold AS MATERIALIZED (
-        SELECT CAST(b.{id} AS text) AS id FROM {table} b
+        SELECT CAST(b.{{id}} AS text) AS id FROM {{table}} b
         WHERE NOT EXISTS (SELECT FROM gateway.import_item i
-                          WHERE i.booking_id = CAST(b.{id} AS text) AND i.outcome <> 'withdrawn')
+                          WHERE i.booking_id = CAST(b.{{id}} AS text) AND i.outcome <> 'withdrawn')
     )
-    SELECT (SELECT count(*) FROM {table}) AS rows, (SELECT count(*) FROM untold) AS untold,
-           (SELECT count(*) FROM untold u WHERE EXISTS (
-               SELECT FROM gateway.event_log l WHERE l.subject = u.id AND l.type = 'booking.created'
-               AND l.recorded_at >= :since AND CAST(l.body #>> '{{data,imported}}' AS boolean) IS NOT TRUE
-           )) AS told_live
-"""
+    SELECT (SELECT count(*) FROM {{table}}) AS rows, (SELECT count(*) FROM untold) AS untold,
+           (SELECT count(*) FROM untold u WHERE {TOLD_LIVE.replace("<subject>", "u.id")}) AS told_live
+"""  # noqa: S608
 # Told once, and removed by live writers since; by what had become of them.
 _GONE = """
     SELECT i.outcome, count(*) AS rows FROM gateway.import_item i

@@ -4,23 +4,25 @@ Each booking that nobody changed since is told once more, imported, at its next 
 ``booking.deleted``: users let go of the link, payments of what only the row proved, stats of the totals. One that was
 told live before is told again as it was then, without the payment: link and totals stay. The legacy rows themselves
 were never changed but for the copy of the user's id, which the write-back empties. A booking that somebody changed
-since is listed and stays. A link on its way meanwhile is let go by the write-back when it arrives (``let_go``).
+since is listed and stays. A link on its way meanwhile is let go of by the write-back when it arrives (``taken_back``).
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.capture import Capture
 from bookings_gateway.history import runs
-from bookings_gateway.history.errors import LeaseLost
+from bookings_gateway.history.backlog import tell_backlog
+from bookings_gateway.history.errors import LeaseLost, NoRun
 from bookings_gateway.history.patience import Patience
 from bookings_gateway.history.runs import Run
+from bookings_gateway.taken_back import let_all_go, let_go
 from shared.contracts import BookingSnapshot
 from shared.event_log import NewEvent, append
 
@@ -48,18 +50,6 @@ _NEXT = text(
 _NOW = text("SELECT clock_timestamp()")
 _WITHDRAW = text("UPDATE import_item SET outcome = 'withdrawn' WHERE booking_id = ANY(CAST(:ids AS text[]))")
 _WITHDRAW_UNTOLD = text("UPDATE import_item SET outcome = 'withdrawn' WHERE outcome IN ('set_aside', 'waived')")
-# written = false has the write-back empty the row. A booking somebody told of since keeps its link, and so does one
-# that was told again as it was before the import.
-_LET_GO_OF = """
-    UPDATE booking_user u SET user_id = NULL, written = false
-    FROM import_item i
-    WHERE i.booking_id = u.booking_id AND i.outcome = 'withdrawn' AND u.user_id IS NOT NULL AND {which}
-      AND (SELECT n.sequence = i.sequence + 1 AND n.type = 'booking.deleted' FROM event_log n
-           WHERE n.subject = i.booking_id ORDER BY n.sequence DESC LIMIT 1)
-    RETURNING u.booking_id
-"""
-_LET_GO = text(_LET_GO_OF.format(which="u.booking_id = ANY(CAST(:ids AS text[]))"))
-_LET_ALL_GO = text(_LET_GO_OF.format(which="true"))
 _OUTLOOK = text(
     f"""
     SELECT count(*) FILTER (WHERE {_REVERSIBLE}) AS reversible,
@@ -116,7 +106,9 @@ class Rollback:
         """Take everything back, yielding how many bookings each chunk did. Raises ``NoRun``, ``ImportHeld``
         or ``Interrupted``."""
         async with self.engine.begin() as connection:
-            before = await runs.required(connection)
+            before = await runs.locked(connection)
+            if before is None:
+                raise NoRun
             run = await runs.take(connection, before, state="rolling_back", force=force)
         position = ""
         say = partial(self._say, run)
@@ -124,8 +116,9 @@ class Rollback:
             position = taken[-1]
             yield len(taken)
         async with self.engine.begin() as connection:
+            await self.capture.capture_first(connection, self.name)
             await connection.execute(_WITHDRAW_UNTOLD)
-            await connection.execute(_LET_ALL_GO)  # those that arrived before their booking's withdrawal was to be seen
+            await let_all_go(connection)  # those that arrived before their booking's withdrawal was to be seen
             await runs.end(connection, run, "rolled_back")
 
     async def _say(self, run: Run, sentence: str) -> None:
@@ -133,6 +126,7 @@ class Rollback:
             await runs.remark(connection, run, sentence)
 
     async def _chunk(self, run: Run, position: str) -> list[str]:
+        await tell_backlog(self.engine, self.capture, self.name, self.patience, say=partial(self._say, run))
         async with self.engine.begin() as connection:
             await self.patience.bound_waits(connection)
             if (await runs.hold(connection, run))["state"] != "rolling_back":
@@ -155,8 +149,3 @@ def _taken_back(row: Row[Any], now: datetime) -> NewEvent:
     data = said.model_copy(update={"imported": True, "recorded_payment": None})
     type_, time = ("booking.updated", row.time_before) if was_told else ("booking.deleted", now)
     return NewEvent(type_, row.booking_id, row.sequence + 1, time, data)
-
-
-async def let_go(connection: AsyncConnection, ids: Sequence[str]) -> set[str]:
-    """Undo the links of those of these bookings that were taken back, and return which; the caller commits."""
-    return set((await connection.execute(_LET_GO, {"ids": list(ids)})).scalars())

@@ -26,18 +26,18 @@ _NEW = text(
     """
     INSERT INTO import_run (state, token, started_by, started_at, chunk_rows, code_version, plan)
     VALUES ('running', :token, :by, now(), :chunk_rows, :version, CAST(:plan AS json))
-    RETURNING id, started_at
+    ON CONFLICT DO NOTHING RETURNING id, started_at
     """
 )
 # Whoever had the token before finds it changed at its next chunk and stops: the fence.
 _TAKE = text(
     """
     UPDATE import_run SET token = :token, state = :state, position = NULL, heartbeat_at = clock_timestamp(),
-                          finished_at = NULL, remark = NULL
+                          resumed_at = clock_timestamp(), finished_at = NULL, remark = NULL
     WHERE id = :id RETURNING id, started_at
     """
 )
-_KEEP_STILL = text("SELECT FROM import_run WHERE state <> 'rolled_back' FOR UPDATE")
+_LOCK = text("SELECT FROM import_run WHERE state <> 'rolled_back' FOR UPDATE")
 _CONTRACTED = text(
     """
     SELECT done_at FROM migration_step
@@ -86,6 +86,15 @@ async def current(connection: AsyncConnection) -> RowMapping | None:
     return (await connection.execute(_CURRENT)).mappings().one_or_none()
 
 
+async def locked(connection: AsyncConnection) -> RowMapping | None:
+    """Return the run like :func:`current`, locked until the transaction ends: nobody goes on with it meanwhile.
+
+    A statement of its own reads it then, and sees what whoever held it before made of it.
+    """
+    await connection.execute(_LOCK)
+    return await current(connection)
+
+
 async def required(connection: AsyncConnection) -> RowMapping:
     """Return the run; raises :class:`NoRun`."""
     run = await current(connection)
@@ -101,10 +110,13 @@ def plan_of(run: RowMapping) -> dict[str, Any]:
 
 
 async def begin(connection: AsyncConnection, plan: Mapping[str, Any], *, by: str, chunk_rows: int, version: str) -> Run:
-    """Start a run; the caller commits."""
+    """Start a run; the caller commits. Raises :class:`ImportHeld` when another process began one at the same time."""
     token = uuid4()
     made = {"token": token, "by": by, "chunk_rows": chunk_rows, "version": version, "plan": json.dumps(plan)}
-    row = (await connection.execute(_NEW, made)).one()
+    row = (await connection.execute(_NEW, made)).one_or_none()
+    if row is None:
+        other = await required(connection)
+        raise ImportHeld(other["state"], other["silent_seconds"])
     return Run(row.id, token, row.started_at)
 
 
@@ -114,8 +126,9 @@ async def keep_still(connection: AsyncConnection) -> Run:
     Raises :class:`NoRun`, :class:`ImportHeld` while it is under way, and :class:`NotReady` while it is taken back or
     after the clean-up.
     """
-    await connection.execute(_KEEP_STILL)
-    run = await required(connection)
+    run = await locked(connection)
+    if run is None:
+        raise NoRun
     if run["state"] == "rolling_back":
         raise NotReady("The import is being taken back; finish that first.")
     if is_alive(run):
@@ -125,7 +138,7 @@ async def keep_still(connection: AsyncConnection) -> Run:
 
 
 async def take(connection: AsyncConnection, run: RowMapping, *, state: str = "running", force: bool = False) -> Run:
-    """Go on with a run, whoever had it; the caller commits.
+    """Go on with a run, :func:`locked` before, whoever had it; the caller commits.
 
     Raises :class:`ImportHeld` while that one is alive, and :class:`NotReady` when it is to be taken back too late.
     """

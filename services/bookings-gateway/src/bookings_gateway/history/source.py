@@ -14,15 +14,20 @@ from bookings_gateway.legacy_table import LegacyTable, quoted
 # Hashes must not depend on who reads.
 STEADY = text("SELECT set_config('TimeZone', 'UTC', true), set_config('extra_float_digits', '1', true)")
 
-# told: in the ledger and not taken back, or made by a live writer since the run began (that one was told as it was
-# made), or just changed (its change has to be told first; a later pass finds the row). Each is a scalar subquery on
-# purpose: a look-up by index for each of a few rows, whatever the statistics say of tables that are growing right now.
-# For the same reason the type of an event is looked at, never searched for: an index of types has every booking under
-# one of them.
+# A booking made since the run began, told as it was made: by the times of the change and of the booking itself, for it
+# does not matter when the change was captured, and a row of the past that was deleted and inserted again is no new one.
+TOLD_LIVE = """
+    (SELECT bool_or(l.type = 'booking.created' AND l.time >= :since
+                    AND CAST(l.body #>> '{{data,imported}}' AS boolean) IS NOT TRUE
+                    AND CAST(l.body #>> '{{data,created_at}}' AS timestamptz) >= :since)
+     FROM gateway.event_log l WHERE l.subject = <subject>) IS TRUE
+"""
+# told: in the ledger and not taken back, or made by a live writer since the run began, or just changed (its change has
+# to be told first; a later pass finds the row). Each is a scalar subquery on purpose: a look-up by index for each of a
+# few rows, whatever the statistics say of tables that are growing right now. For the same reason the type of an event
+# is looked at, never searched for: an index of types has every booking under one of them.
 _ROWS = """
     SELECT c.gateway_id AS booking_id, r.row, sha256(convert_to(r.row, 'UTF8')) AS sha256, c.gateway_told AS told,
-           (SELECT bool_or(p.status = 'succeeded' AND NOT p.migrated) FROM gateway.booking_payment p
-            WHERE p.booking_id = c.gateway_id) IS TRUE AS known,
            (SELECT CAST(i.correction AS text) FROM gateway.import_item i
             WHERE i.booking_id = c.gateway_id) AS correction
     FROM (
@@ -34,14 +39,12 @@ _ROWS = """
     ) r
     ORDER BY c.{id}
 """
-_TOLD = """
+_TOLD = f"""
     coalesce(
-        (SELECT i.outcome <> 'withdrawn' FROM gateway.import_item i WHERE i.booking_id = CAST(b.{id} AS text)), false)
-    OR (SELECT bool_or(l.type = 'booking.created' AND l.recorded_at >= :since
-                       AND CAST(l.body #>> '{{data,imported}}' AS boolean) IS NOT TRUE)
-        FROM gateway.event_log l WHERE l.subject = CAST(b.{id} AS text)) IS TRUE
-    OR (SELECT true FROM gateway.booking_change g WHERE g.booking_id = CAST(b.{id} AS text) LIMIT 1) IS TRUE
-"""
+        (SELECT i.outcome <> 'withdrawn' FROM gateway.import_item i WHERE i.booking_id = CAST(b.{{id}} AS text)), false)
+    OR {TOLD_LIVE.replace("<subject>", "CAST(b.{id} AS text)")}
+    OR (SELECT true FROM gateway.booking_change g WHERE g.booking_id = CAST(b.{{id}} AS text) LIMIT 1) IS TRUE
+"""  # noqa: S608
 _FIRST = "true"
 _AFTER = "b.{id} > CAST(CAST(:after AS text) AS {id_type})"
 _THESE = "b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[]))"
@@ -122,9 +125,7 @@ class Source:
         query = self.statement(_ROWS, condition=condition, told=told)
         found = (await connection.execute(query, bound)).all()
         rows = [
-            SourceRow(row.booking_id, row.row, row.sha256, row.known, _correction(row.correction))
-            for row in found
-            if not row.told
+            SourceRow(row.booking_id, row.row, row.sha256, _correction(row.correction)) for row in found if not row.told
         ]
         return rows, found[-1].booking_id if found else None
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bookings_gateway.history.checks import MOST_ROWS, Check, Findings
 from bookings_gateway.history.evidence import PAYING
 from bookings_gateway.history.others import Others
+from bookings_gateway.history.paid_besides import review_paid_besides
 from shared.money import to_decimal
 
 _PAGE = 2_000
@@ -115,6 +116,7 @@ class MoneyChecks:
         async with self.engine.begin() as connection:
             for mark in (_REVIEW, _AGREED):
                 await connection.execute(mark, {"ids": self.disagreeing})
+            await review_paid_besides(connection)
 
     async def _lay_beside(self, payments: Sequence[Mapping[str, Any]]) -> None:
         async with self.engine.connect() as connection:

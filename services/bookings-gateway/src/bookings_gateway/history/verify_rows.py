@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.domain import Layout, read_row
 from bookings_gateway.history.checks import Findings
-from bookings_gateway.history.evidence import Class, Review
+from bookings_gateway.history.evidence import Review
 from bookings_gateway.history.items import Item, Setting, SourceRow, item_of
 from bookings_gateway.history.others import Others
 from bookings_gateway.history.source import Source
@@ -106,7 +106,7 @@ class RowChecks:
         waiting = "waiting" in {entry["link_outcome"], entry["payment_outcome"]}
         self.found.judge("V1", row.booking_id, ok=not waiting and (entry["payments"] or 0) <= 1)
         self.found.judge("V2", row.booking_id, ok=entry["later"] or bytes(entry["sha256"]) == row.sha256)
-        item = item_of(replace(row, known=False), setting)
+        item = item_of(row, setting)
         self._judge_status(row, entry, item, setting.layout)
         if entry["outcome"] == "published" and not entry["later"]:
             contact = list(item.snapshot.contact.model_dump().values()) if item.snapshot else []
@@ -128,9 +128,9 @@ class RowChecks:
 def _is_as_entered(item: Item, entry: RowMapping) -> bool:
     """Whether the row, read alone, comes to the money the ledger has for it.
 
-    That another row goes first with its PaymentIntent, or that its money was here before, no row says by itself.
+    That another row goes first with its PaymentIntent no row says by itself.
     """
-    if entry["class_"] == Class.KNOWN or Review.INTENT_SHARED in entry["reviews"]:
+    if Review.INTENT_SHARED in entry["reviews"]:
         return bool(item.amount == entry["amount"])
     entered = (entry["class_"], entry["amount"], entry["month"], entry["refunded"])
     return (item.class_, item.amount, item.month, item.refunded) == entered

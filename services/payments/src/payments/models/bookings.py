@@ -1,6 +1,6 @@
 """What bookings are called and whose they are."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,19 +9,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 # commit. Processing holds this shared and a booking with new names alone, so one of the two always sees the other.
 MATCHING = 7_301_955_101
 _SHARE_MATCHING = text("SELECT pg_advisory_xact_lock_shared(:key)")
-# PostgreSQL takes comparing hundreds of names with those of every payment for cheap; by the index it is.
-_OWN_MATCHING = text("SELECT pg_advisory_xact_lock(:key), set_config('enable_seqscan', 'off', true)")
+_OWN_MATCHING = text("SELECT pg_advisory_xact_lock(:key)")
+# PostgreSQL takes comparing hundreds of names with those of every payment for cheap; by the index it is. And it keeps a
+# plan made for a table as small as it was, when an import has made it a thousand times larger: so these statements look
+# rows up one by one or by a list of keys, and leave it no join to choose.
+_BY_KEY = text("SELECT set_config('enable_seqscan', 'off', true)")
 
-# A name two bookings share belongs to the lower id: arbitrary, but always the same.
+# A name two bookings share belongs to the lower id: arbitrary, but always the same. Links are looked up one by one.
 _KNOWN = text(
     """
-    SELECT n.key, n.booking_id, l.user_id
+    SELECT n.key, n.booking_id, (SELECT l.user_id FROM booking_link l WHERE l.booking_id = n.booking_id) AS user_id
     FROM (
         SELECT key, min(booking_id) AS booking_id FROM booking_key WHERE key = ANY(CAST(:keys AS text[])) GROUP BY key
         UNION ALL
         SELECT NULL, unnest(CAST(:bookings AS text[]))
     ) n
-    LEFT JOIN booking_link l USING (booking_id)
     """
 )
 _ADD_KEYS = text(
@@ -48,6 +50,11 @@ _ADD_LINKS = text(
 )
 
 
+async def find_by_key(connection: AsyncConnection) -> None:
+    """Have the statements of the caller's transaction find rows by an index, never by reading a table."""
+    await connection.execute(_BY_KEY)
+
+
 async def share_matching(connection: AsyncConnection) -> None:
     """Keep bookings from being given new names until the caller's transaction ends."""
     await connection.execute(_SHARE_MATCHING, {"key": MATCHING})
@@ -71,14 +78,14 @@ async def bookings_known(
     return by_key, {row.booking_id: row.user_id for row in rows if row.user_id is not None}
 
 
-async def add_booking_keys(connection: AsyncConnection, names: Iterable[tuple[str, str]]) -> list[str]:
+async def add_booking_keys(connection: AsyncConnection, names: Iterable[tuple[str, str]]) -> Sequence[str]:
     """Remember (key, booking id) pairs; return the keys of those that are new."""
     pairs = sorted(set(names))
     columns = {"keys": [key for key, _ in pairs], "bookings": [booking for _, booking in pairs]}
-    return list((await connection.execute(_ADD_KEYS, columns)).scalars())
+    return (await connection.execute(_ADD_KEYS, columns)).scalars().all()
 
 
-async def add_links(connection: AsyncConnection, links: Mapping[str, tuple[int, str]]) -> list[str]:
+async def add_links(connection: AsyncConnection, links: Mapping[str, tuple[int, str]]) -> Sequence[str]:
     """Remember whose bookings are, as sequence and user by booking; return the bookings whose link is news."""
     rows = sorted(links.items())
     columns = {
@@ -86,4 +93,4 @@ async def add_links(connection: AsyncConnection, links: Mapping[str, tuple[int, 
         "users": [user for _, (_, user) in rows],
         "sequences": [sequence for _, (sequence, _) in rows],
     }
-    return list((await connection.execute(_ADD_LINKS, columns)).scalars())
+    return (await connection.execute(_ADD_LINKS, columns)).scalars().all()

@@ -45,35 +45,71 @@ _NAME_PAYMENTS = text(
     """
 )
 _LOCK_PAYMENTS = text("SELECT * FROM payment WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE")
+# Found first, by the two indexes; in the order of their ids they would be found by going through all payments. Nobody
+# changes what they are found by meanwhile: whoever asks owns the matching lock.
 _LOCK_PAYMENTS_CONCERNED = text(
     """
+    WITH concerned AS MATERIALIZED (
+        SELECT id FROM payment
+        WHERE booking_keys && CAST(:keys AS text[]) OR booking_id = ANY(CAST(:bookings AS text[]))
+    )
     SELECT * FROM payment
-    WHERE booking_keys && CAST(:keys AS text[]) OR booking_id = ANY(CAST(:bookings AS text[]))
+    WHERE id = ANY(ARRAY(SELECT id FROM concerned WHERE id <> ALL(CAST(:known AS uuid[]))))
     ORDER BY id FOR UPDATE
     """
 )
-# A name that in the end nothing belongs to (its only object turned out to be of another payment) and nobody heard of.
-_FORGET_PAYMENTS = text(
-    "DELETE FROM payment WHERE id = ANY(CAST(:ids AS uuid[])) AND sequence = 0 AND NOT matched_by_hand"
+# One that was taken back rests on nothing, and is not looked at again.
+_LOCK_PAYMENTS_PROVED = text(
+    """
+    WITH proved AS MATERIALIZED (
+        SELECT id FROM payment
+        WHERE booking_id = ANY(CAST(:bookings AS text[])) AND migrated AND stripe_payment_intent_id IS NULL
+            AND provenance IS NOT NULL
+    )
+    SELECT * FROM payment WHERE id = ANY(ARRAY(SELECT id FROM proved)) ORDER BY id FOR UPDATE
+    """
 )
+# A name that in the end nothing belongs to (its only object turned out to be of another payment) and nobody heard of.
+# Of a payment of history nobody may have heard yet, either.
+_FORGET_PAYMENTS = text(
+    """
+    DELETE FROM payment
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND sequence = 0 AND NOT matched_by_hand AND NOT migrated
+    """
+)
+# Not as a join, whose plan, made while the table is small, would be kept when it is not: by its id each row finds its
+# payment, known or new. Whoever saves holds the row's lock, or is alone in naming payments.
 _SAVE_PAYMENTS = text(
     """
-    UPDATE payment SET
-        sequence = r.sequence, booking_id = r.booking_id, user_id = r.user_id, booking_keys = r.booking_keys,
-        stripe_payment_intent_id = r.stripe_payment_intent_id, stripe_charge_id = r.stripe_charge_id,
-        stripe_checkout_session_id = r.stripe_checkout_session_id, status = r.status, currency = r.currency,
-        amount = r.amount, received = r.received, refunded = r.refunded, disputed = r.disputed,
-        open_disputes = r.open_disputes, fee = r.fee, fee_currency = r.fee_currency, method = r.method,
-        card_brand = r.card_brand, card_last4 = r.card_last4, paid_at = r.paid_at, created_at = r.created_at,
-        changed_at = r.changed_at, matched_by_hand = r.matched_by_hand, provenance = r.provenance
+    INSERT INTO payment (
+        id, sequence, booking_id, user_id, booking_keys, stripe_payment_intent_id, stripe_charge_id,
+        stripe_checkout_session_id, status, currency, amount, received, refunded, disputed, open_disputes, fee,
+        fee_currency, method, card_brand, card_last4, paid_at, created_at, changed_at, migrated,
+        matched_by_hand, provenance
+    )
+    SELECT
+        id, sequence, booking_id, user_id, booking_keys, stripe_payment_intent_id, stripe_charge_id,
+        stripe_checkout_session_id, status, currency, amount, received, refunded, disputed, open_disputes, fee,
+        fee_currency, method, card_brand, card_last4, paid_at, created_at, changed_at, migrated,
+        matched_by_hand, provenance
     FROM json_to_recordset(CAST(:rows AS json)) AS r (
         id uuid, sequence bigint, booking_id text, user_id text, booking_keys text[], stripe_payment_intent_id text,
         stripe_charge_id text, stripe_checkout_session_id text, status text, currency text, amount bigint,
         received bigint, refunded bigint, disputed bigint, open_disputes integer, fee bigint, fee_currency text,
         method text, card_brand text, card_last4 text, paid_at timestamptz, created_at timestamptz,
-        changed_at timestamptz, matched_by_hand boolean, provenance json
+        changed_at timestamptz, migrated boolean, matched_by_hand boolean, provenance json
     )
-    WHERE payment.id = r.id
+    ON CONFLICT (id) DO UPDATE SET
+        sequence = excluded.sequence, booking_id = excluded.booking_id, user_id = excluded.user_id,
+        booking_keys = excluded.booking_keys, stripe_payment_intent_id = excluded.stripe_payment_intent_id,
+        stripe_charge_id = excluded.stripe_charge_id,
+        stripe_checkout_session_id = excluded.stripe_checkout_session_id, status = excluded.status,
+        currency = excluded.currency, amount = excluded.amount, received = excluded.received,
+        refunded = excluded.refunded, disputed = excluded.disputed, open_disputes = excluded.open_disputes,
+        fee = excluded.fee, fee_currency = excluded.fee_currency, method = excluded.method,
+        card_brand = excluded.card_brand, card_last4 = excluded.card_last4, paid_at = excluded.paid_at,
+        created_at = excluded.created_at, changed_at = excluded.changed_at, migrated = excluded.migrated,
+        matched_by_hand = excluded.matched_by_hand, provenance = excluded.provenance
     """
 )
 
@@ -90,17 +126,33 @@ async def lock_payments(connection: AsyncConnection, ids: Iterable[UUID]) -> tup
         # One was forgotten while it was waited for: its name is written again.
 
 
+async def lock_payments_alone(connection: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, Payment]:
+    """Lock payments by id; new ones need no name to be locked by, for whoever owns the matching lock names alone."""
+    names = sorted(set(ids))
+    rows = (await connection.execute(_LOCK_PAYMENTS, {"ids": names})).all()
+    return {name: Payment(name) for name in names} | {row.id: _payment(row) for row in rows}
+
+
 async def lock_payment(connection: AsyncConnection, id_: UUID) -> Payment:
     """Lock one payment, known or not."""
     return (await lock_payments(connection, [id_]))[0][id_]
 
 
 async def lock_payments_concerned(
-    connection: AsyncConnection, *, keys: Iterable[str], bookings: Iterable[str]
+    connection: AsyncConnection, *, keys: Iterable[str], bookings: Iterable[str], known: Iterable[UUID]
 ) -> list[Payment]:
-    """Lock the payments that may name a booking by one of these keys, or belong to one of these bookings."""
-    criteria = {"keys": list(keys), "bookings": list(bookings)}
-    return [_payment(row) for row in await connection.execute(_LOCK_PAYMENTS_CONCERNED, criteria)]
+    """Lock the payments that may name a booking by one of these keys, or belong to one of these bookings.
+
+    But for those ``known``, which the caller looked at.
+    """
+    criteria = {"keys": list(keys), "bookings": list(bookings), "known": list(known)}
+    return [_payment(row) for row in (await connection.execute(_LOCK_PAYMENTS_CONCERNED, criteria)).all()]
+
+
+async def lock_payments_proved(connection: AsyncConnection, bookings: Iterable[str]) -> dict[UUID, Payment]:
+    """Lock the payments of these bookings that rest on history alone: by id, and after all others."""
+    rows = await connection.execute(_LOCK_PAYMENTS_PROVED, {"bookings": list(bookings)})
+    return {row.id: _payment(row) for row in rows}
 
 
 async def forget_payments(connection: AsyncConnection, ids: Iterable[UUID]) -> None:
@@ -109,7 +161,7 @@ async def forget_payments(connection: AsyncConnection, ids: Iterable[UUID]) -> N
 
 
 async def save_payments(connection: AsyncConnection, payments: Sequence[Payment]) -> None:
-    """Write locked payments back."""
+    """Write locked payments, new or known."""
     if payments:  # the driver reads UUIDs as a class of its own, hence `str`
         rows = [_payment_columns(payment) for payment in payments]
         await connection.execute(_SAVE_PAYMENTS, {"rows": orjson.dumps(rows, default=str).decode()})
@@ -179,6 +231,7 @@ def _payment_columns(payment: Payment) -> dict[str, object]:
         "paid_at": state.paid_at,
         "created_at": state.created_at,
         "changed_at": payment.changed_at,
+        "migrated": payment.migrated,
         "matched_by_hand": payment.matched_by_hand,
-        "provenance": None if payment.provenance is None else _PROVENANCE.dump_python(payment.provenance, mode="json"),
+        "provenance": payment.provenance,
     }

@@ -47,12 +47,18 @@ class Bookings:
 
 
 def matched(
-    payment: Payment, state: PaymentState, *, bookings: Bookings, cause: Cause, before: Payment | None = None
+    payment: Payment,
+    state: PaymentState,
+    *,
+    bookings: Bookings,
+    cause: Cause,
+    before: Payment | None = None,
+    waits: bool = False,
 ) -> tuple[Payment, list[NewEvent]]:
     """Return :func:`change` with the booking and user that are the payment's by what is known."""
     booking_id = bookings.of(payment, state)
     user_id = bookings.user_of(booking_id)
-    return change(payment, state, booking_id=booking_id, user_id=user_id, cause=cause, before=before)
+    return change(payment, state, booking_id=booking_id, user_id=user_id, cause=cause, before=before, waits=waits)
 
 
 def change(
@@ -63,15 +69,19 @@ def change(
     user_id: str | None,
     cause: Cause,
     before: Payment | None = None,
+    waits: bool = False,
 ) -> tuple[Payment, list[NewEvent]]:
     """Return the payment as it is now, and the event that tells of it if its snapshot changed.
 
     ``before`` is the payment as it was told last, where ``payment`` is not that any more. A payment somebody merely
-    began, or of which only a refund is known, is no news.
+    began, or of which only a refund is known, is no news. One that ``waits``, if it is history, is first told when its
+    user is known.
     """
     now = replace(payment, state=state, booking_id=booking_id, user_id=user_id)
+    if state.status is PaymentStatus.CREATED or (waits and _is_untold_history(now)):
+        return now, []
     told = snapshot(now)
-    if state.status is PaymentStatus.CREATED or (payment.sequence and told == snapshot(before or payment)):
+    if payment.sequence and told == snapshot(before or payment):
         return now, []
     sequence = payment.sequence + 1
     event = NewEvent(
@@ -83,6 +93,15 @@ def change(
         traceparent=cause.traceparent,
     )
     return replace(now, sequence=sequence, changed_at=cause.time), [event]
+
+
+def _is_untold_history(now: Payment) -> bool:
+    """Whether nobody is to hear of a payment of history yet: in an import its booking's link always follows.
+
+    One taken back before anybody heard of it is never told.
+    """
+    is_taken_back = now.provenance is None
+    return now.migrated and not now.sequence and (now.user_id is None or is_taken_back)
 
 
 def _event_type(before: Payment, after: PaymentState) -> str:

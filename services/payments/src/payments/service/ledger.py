@@ -21,7 +21,7 @@ from payments.service.announce import Bookings, Cause, matched
 from payments.service.bodies import parse
 from payments.service.fetch_requests import FetchRequest
 from payments.service.payment_ids import payment_id_of
-from payments.service.record_history import booking_keys, evidence_of
+from payments.service.record_history import booking_keys, evidence_of, weigh_again
 from payments.service.shown import Shown, shown_in
 from shared.event_log import NewEvent
 
@@ -45,6 +45,7 @@ class Ledger:
     _homes: dict[UUID | str | None, set[str]] = field(default_factory=lambda: defaultdict(set))
     _changed_objects: set[str] = field(default_factory=set)
     _changed_payments: set[UUID] = field(default_factory=set)
+    _bookings: set[str | None] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for row in self.objects.values():
@@ -79,6 +80,7 @@ class Ledger:
         changed = [self.payments[id_] for id_ in sorted(self._changed_payments)]
         await models.save_objects(connection, [self.objects[id_] for id_ in sorted(self._changed_objects)])
         await models.save_payments(connection, [payment for payment in changed if payment.state])
+        self.news += await weigh_again(connection, self._bookings)
         if empty := [id_ for id_, payment in self.payments.items() if not payment.sequence and not self._homes[id_]]:
             await models.forget_payments(connection, empty)
         await fetch_requests.ask(connection, self.fetches)
@@ -138,6 +140,7 @@ class Ledger:
         self.fetches += [FetchRequest(charge, "refunds", "unexplained_refund") for charge in unexplained]
         self.payments[payment_id], news = matched(payment, state, bookings=self.bookings, cause=cause)
         self._changed_payments.add(payment_id)
+        self._bookings |= {payment.booking_id, self.payments[payment_id].booking_id}
         self.news += news
 
 

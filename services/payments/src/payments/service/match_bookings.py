@@ -1,12 +1,14 @@
 """Match: what bookings are called and whose they are is remembered; payments find it, whichever came first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments import models
 from payments.service.announce import Bookings, Cause, matched
+from payments.service.record_history import weigh_again
 from shared.contracts import BookingSnapshot
 from shared.event_log import NewEvent
 from shared.turns import in_turns
@@ -33,30 +35,32 @@ async def remember_names(
     return Learned(keys, await models.add_links(connection, links) if links else [])
 
 
-async def match_bookings(connection: AsyncConnection, learned: Learned) -> list[NewEvent]:
-    """Tell payments what was learned; the caller commits.
+async def match_bookings(connection: AsyncConnection, learned: Learned, *, known: Iterable[UUID]) -> list[NewEvent]:
+    """Tell payments what was learned, but for those ``known`` to have been computed with it; the caller commits.
 
     Returns the snapshots to publish, with the time of the payment's last news: being matched is no event of its own.
     """
     if not learned.keys and not learned.linked:
         return []
     await models.own_matching(connection)
-    payments = await models.lock_payments_concerned(connection, keys=learned.keys, bookings=learned.linked)
+    payments = await models.lock_payments_concerned(connection, keys=learned.keys, bookings=learned.linked, known=known)
     if not payments:
         return []
     keys = [key for payment in payments if payment.state for key in payment.state.booking_keys]
-    known = await Bookings.load(connection, keys, also=[payment.booking_id for payment in payments])
+    bookings = await Bookings.load(connection, keys, also=[payment.booking_id for payment in payments])
     changed = []
+    moved: set[str | None] = set()
     news: list[NewEvent] = []
     async for payment in in_turns(payments):
         if payment.state is None:
             continue
         cause = Cause(payment.changed_at or payment.state.created_at)
-        now, event = matched(payment, payment.state, bookings=known, cause=cause)
+        now, event = matched(payment, payment.state, bookings=bookings, cause=cause, waits=True)
         changed += [now] if now != payment else []
+        moved |= {payment.booking_id, now.booking_id} if now.booking_id != payment.booking_id else set()
         news += event
     await models.save_payments(connection, changed)
-    return news
+    return news + await weigh_again(connection, moved)
 
 
 def _keys(booking: BookingSnapshot) -> list[str]:

@@ -9,6 +9,7 @@ from payments import models
 from payments.errors import NoSuchBooking, NoSuchPayment
 from payments.models import Payment
 from payments.service.announce import Bookings, Cause, change
+from payments.service.record_history import weigh_again
 from shared import event_log
 
 _MARK = text("UPDATE payment SET matched_by_hand = true WHERE id = :id")
@@ -25,7 +26,7 @@ async def match_by_hand(engine: AsyncEngine, source: str, payment_id: UUID, *, b
     Raises :class:`NoSuchPayment` or :class:`NoSuchBooking`.
     """
     async with engine.begin() as connection:
-        await models.share_matching(connection)
+        await models.own_matching(connection)
         payment = await _locked(connection, payment_id)
         known = await Bookings.load(connection, [booking])
         if booking not in known.by_key:
@@ -40,7 +41,7 @@ async def unmatch_by_hand(engine: AsyncEngine, source: str, payment_id: UUID, *,
     Raises :class:`NoSuchPayment`.
     """
     async with engine.begin() as connection:
-        await models.share_matching(connection)
+        await models.own_matching(connection)
         await _decide(connection, source, await _locked(connection, payment_id), Bookings(), booking_id=None, by=by)
 
 
@@ -62,6 +63,7 @@ async def _decide(
     changed, news = change(payment, payment.state, booking_id=booking_id, user_id=user_id, cause=cause)
     await models.save_payments(connection, [changed])
     await connection.execute(_MARK, {"id": payment.id})
+    news += await weigh_again(connection, [payment.booking_id, booking_id])
     await connection.execute(
         _AUDIT, {"id": payment.id, "booking_id": booking_id, "former": payment.booking_id, "by": by}
     )

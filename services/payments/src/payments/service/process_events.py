@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments import metrics
+from payments import metrics, models
 from payments.errors import GroupFailed
 from payments.service.announce import Cause
 from payments.service.examine import Examined, Expected, State, Stored, examine
@@ -41,9 +41,6 @@ _CLAIM = text(
     FOR UPDATE OF e SKIP LOCKED
     """
 )
-# What a group touches is found by keys. Left to itself the planner, which counts on a table as small as it was when the
-# plan was made, reads all events and payments for every group.
-_BY_KEY = text("SET LOCAL enable_seqscan = off")
 _DECIDE = text(
     """
     UPDATE stripe_event SET
@@ -107,7 +104,7 @@ class EventProcessor:
             stored = [Stored(*row) for row in claimed]
             if not stored:
                 return 0
-            await connection.execute(_BY_KEY)
+            await models.find_by_key(connection)
             try:
                 examined = [examine(each, self._expected) async for each in in_turns(stored)]
                 await self._apply(connection, examined)

@@ -1,10 +1,11 @@
 """Record: what an import says of historical payments becomes payments, once each, and can be taken back.
 
 The newest the import said of a booking stands, so any order and number of its events ends in the same payments. A
-payment with a PaymentIntent has the id it has by Stripe's own events: the two are one.
+payment with a PaymentIntent has the id it has by Stripe's own events: the two are one. One without gives way while
+another payment of its booking, by Stripe or by hand, is of the same amount: whichever came first, it is the same money.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID, uuid5
 
@@ -37,8 +38,9 @@ _SAY = text(
                     CAST(:said AS json[])) AS t (booking_id, sequence, payment_id, said)
         ORDER BY booking_id
     ), before AS (
-        SELECT e.booking_id, e.payment_id FROM booking_evidence e JOIN told t USING (booking_id)
-        WHERE e.sequence < t.sequence
+        SELECT (SELECT e.payment_id FROM booking_evidence e
+                WHERE e.booking_id = t.booking_id AND e.sequence < t.sequence) AS payment_id
+        FROM told t
     ), said AS (
         INSERT INTO booking_evidence AS e (booking_id, sequence, payment_id, said) SELECT * FROM told
         ON CONFLICT (booking_id) DO UPDATE
@@ -50,30 +52,55 @@ _SAY = text(
     UNION SELECT payment_id FROM before WHERE payment_id IS NOT NULL
     """
 )
-# Two bookings that claim one payment: the lower id has it, as everywhere.
+# Two bookings that claim one payment: the lower id has it, as everywhere. Without an intent it gives way to another
+# payment of the booking it belongs to, but to none that itself rests on a row alone.
 _EVIDENCE_OF = text(
     """
-    SELECT DISTINCT ON (payment_id) payment_id, CAST(said AS text) AS said, canceled_at IS NOT NULL AS canceled
-    FROM booking_evidence
-    WHERE payment_id = ANY(CAST(:payments AS uuid[])) ORDER BY payment_id, booking_id
+    SELECT DISTINCT ON (e.payment_id) e.payment_id, CAST(e.said AS text) AS said,
+           e.canceled_at IS NOT NULL OR (e.said ->> 'payment_intent' IS NULL AND EXISTS (
+               SELECT FROM payment o
+               WHERE o.booking_id = coalesce((SELECT p.booking_id FROM payment p
+                                              WHERE p.id = e.payment_id AND p.matched_by_hand), e.booking_id)
+                 AND o.id <> e.payment_id AND o.status = 'succeeded' AND o.currency = e.said ->> 'currency'
+                 AND o.received = CAST(e.said ->> 'amount' AS bigint)
+                 AND NOT (o.migrated AND o.stripe_payment_intent_id IS NULL)
+           )) AS canceled
+    FROM booking_evidence e
+    WHERE e.payment_id = ANY(CAST(:payments AS uuid[])) ORDER BY e.payment_id, e.booking_id
     """
 )
-_MARK_MIGRATED = text("UPDATE payment SET migrated = true WHERE id = ANY(CAST(:ids AS uuid[])) AND NOT migrated")
 
 
-async def record_history(connection: AsyncConnection, told: Sequence[tuple[Event, BookingSnapshot]]) -> list[NewEvent]:
-    """Record or take back the payments of imported bookings; return the snapshots to publish. The caller commits.
+async def record_history(
+    connection: AsyncConnection, told: Sequence[tuple[Event, BookingSnapshot]]
+) -> tuple[Collection[UUID], list[NewEvent]]:
+    """Record or take back the payments of imported bookings. The caller commits.
 
-    The bookings' own keys and links were remembered before (``remember_names``).
+    Returns the payments this looked at, and the snapshots to publish. The bookings' own keys and links were remembered
+    before (``remember_names``).
     """
     newest = {event.subject: (event, booking) for event, booking in _imported(told)}
-    if not newest:
-        return []
-    concerned = await _say(connection, newest)
+    concerned = await _say(connection, newest) if newest else []
     if not concerned:
-        return []
+        return [], []
     await models.own_matching(connection)
-    payments, _ = await models.lock_payments(connection, concerned)
+    payments = await models.lock_payments_alone(connection, concerned)
+    return payments, await _record(connection, payments)
+
+
+async def weigh_again(connection: AsyncConnection, bookings: Iterable[str | None]) -> list[NewEvent]:
+    """Look again at what history alone proves of these bookings, whose other payments changed and are saved.
+
+    Returns the snapshots to publish; the caller holds the matching lock and commits. The proved payments are locked
+    before the others are read, so of two callers the later sees what the earlier saved.
+    """
+    named = {booking for booking in bookings if booking}
+    payments = await models.lock_payments_proved(connection, named) if named else {}
+    return await _record(connection, payments) if payments else []
+
+
+async def _record(connection: AsyncConnection, payments: Mapping[UUID, Payment]) -> list[NewEvent]:
+    """Save locked payments as they are by evidence and Stripe; return the snapshots to publish."""
     evidence = await evidence_of(connection, payments)
     stripe = await _told_by_stripe(connection, payments)
     states = [*stripe.values(), *(payment.state for payment in payments.values() if payment.state)]
@@ -82,10 +109,9 @@ async def record_history(connection: AsyncConnection, told: Sequence[tuple[Event
     changed, news = [], []
     async for id_, payment in in_turns(payments.items()):
         now, events = _recorded(payment, evidence.get(id_), stripe.get(id_), bookings)
-        changed += [now] if now.state else []
+        changed += [now] if now != payment else []
         news += events
     await models.save_payments(connection, changed)
-    await connection.execute(_MARK_MIGRATED, {"ids": list(evidence)})
     return news
 
 
@@ -94,7 +120,7 @@ def _imported(told: Iterable[tuple[Event, BookingSnapshot]]) -> list[tuple[Event
     return sorted(imported, key=lambda each: each[0].sequence)
 
 
-async def _say(connection: AsyncConnection, newest: Mapping[str, tuple[Event, BookingSnapshot]]) -> list[UUID]:
+async def _say(connection: AsyncConnection, newest: Mapping[str, tuple[Event, BookingSnapshot]]) -> Sequence[UUID]:
     said = {id_: _evidence(event, booking) async for id_, (event, booking) in in_turns(newest.items())}
     columns = {
         "bookings": list(said),
@@ -102,7 +128,7 @@ async def _say(connection: AsyncConnection, newest: Mapping[str, tuple[Event, Bo
         "payments": [_payment_id(each) if each else None for each in said.values()],
         "said": [_EVIDENCE.dump_json(each).decode() if each else None for each in said.values()],
     }
-    return list((await connection.execute(_SAY, columns)).scalars())
+    return (await connection.execute(_SAY, columns)).scalars().all()
 
 
 def _evidence(event: Event, booking: BookingSnapshot) -> Evidence | None:
@@ -132,12 +158,12 @@ def _payment_id(evidence: Evidence) -> UUID:
 
 async def evidence_of(connection: AsyncConnection, payments: Iterable[UUID]) -> dict[UUID, Evidence]:
     """Return what bookings prove of these payments, of those that any does."""
-    rows = await connection.execute(_EVIDENCE_OF, {"payments": list(payments)})
+    rows = (await connection.execute(_EVIDENCE_OF, {"payments": list(payments)})).all()
     return {row.payment_id: _as_it_stands(_EVIDENCE.validate_json(row.said), canceled=row.canceled) for row in rows}
 
 
 def _as_it_stands(evidence: Evidence, *, canceled: bool) -> Evidence:
-    """What a person took back stays so, unless the booking turned out to be paid through Stripe."""
+    """What a person took back stays so, and so does what gave way, unless it is Stripe's own payment."""
     return replace(evidence, status=PaymentStatus.CANCELED) if canceled and not evidence.payment_intent else evidence
 
 
@@ -178,7 +204,7 @@ def _recorded(
         provenance=evidence.provenance if evidence else None,
     )
     time = (payment.changed_at if stripe else None) or state.paid_at or state.created_at
-    return matched(now, state, bookings=bookings, cause=Cause(time), before=payment)
+    return matched(now, state, bookings=bookings, cause=Cause(time), before=payment, waits=stripe is None)
 
 
 def _taken_back(payment: Payment) -> PaymentState | None:

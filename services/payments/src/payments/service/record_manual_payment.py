@@ -14,6 +14,7 @@ from payments.domain.payment import PaymentState, PaymentStatus
 from payments.errors import KeyReused, NoSuchPayment, NotManual
 from payments.models import Payment
 from payments.service.announce import Bookings, Cause, matched
+from payments.service.record_history import weigh_again
 from payments.service.request_refund import minor_units
 from shared import event_log
 
@@ -116,6 +117,8 @@ class CashDesk:
         bookings = await Bookings.load(connection, state.booking_keys, also=[payment.booking_id])
         changed, news = matched(payment, state, bookings=bookings, cause=cause)
         await models.save_payments(connection, [changed])
+        if not changed.migrated:
+            news += await weigh_again(connection, [changed.booking_id])
         await event_log.append(connection, self.source, news)
 
 

@@ -14,23 +14,20 @@ from users.service.observation import Observation
 # version of lower rank than the stored one changes nothing. A booking moved if the version now stored is the mover.
 _LINK = text(
     """
-    INSERT INTO booking_link AS l (booking_id, user_id, addressed, booking_sequence, moved_by, sequence, taken_back)
-    SELECT booking_id, user_id, addressed, booking_sequence, booking_sequence, 1, taken_back
+    INSERT INTO booking_link AS l (booking_id, user_id, addressed, booking_sequence, moved_by, sequence)
+    SELECT booking_id, user_id, addressed, booking_sequence, booking_sequence, 1
     FROM unnest(
-        CAST(:bookings AS text[]), CAST(:users AS uuid[]), CAST(:addressed AS boolean[]), CAST(:sequences AS bigint[]),
-        CAST(:taken_back AS boolean[])
-    ) AS n (booking_id, user_id, addressed, booking_sequence, taken_back)
+        CAST(:bookings AS text[]), CAST(:users AS uuid[]), CAST(:addressed AS boolean[]), CAST(:sequences AS bigint[])
+    ) AS n (booking_id, user_id, addressed, booking_sequence)
     ORDER BY booking_id
     ON CONFLICT (booking_id) DO UPDATE SET
         user_id = excluded.user_id,
         addressed = excluded.addressed,
         booking_sequence = excluded.booking_sequence,
-        moved_by = CASE WHEN l.user_id = excluded.user_id AND NOT l.taken_back THEN l.moved_by
-                        ELSE excluded.booking_sequence END,
-        sequence = l.sequence + CAST(l.user_id <> excluded.user_id OR l.taken_back AS integer),
-        taken_back = excluded.taken_back
+        moved_by = CASE WHEN l.user_id = excluded.user_id THEN l.moved_by ELSE excluded.booking_sequence END,
+        sequence = l.sequence + CAST(l.user_id <> excluded.user_id AS integer)
     WHERE (excluded.addressed, excluded.booking_sequence) > (l.addressed, l.booking_sequence)
-    RETURNING booking_id, user_id, sequence, moved_by = booking_sequence AND NOT taken_back AS moved
+    RETURNING booking_id, user_id, sequence, moved_by = booking_sequence AS moved
     """
 )
 
@@ -51,7 +48,6 @@ async def link_bookings(
             "users": [users[observation.identity] for observation in deciding.values()],
             "addressed": [observation.addressed for observation in deciding.values()],
             "sequences": [observation.booking_sequence for observation in deciding.values()],
-            "taken_back": [observation.taken_back for observation in deciding.values()],
         },
     )
     return [_event(row.user_id, row.sequence, deciding[row.booking_id]) for row in rows if row.moved]

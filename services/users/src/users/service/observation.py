@@ -48,7 +48,6 @@ class Observation:
     identity: str
     contact: Contact
     traceparent: str | None
-    taken_back: bool = False
 
     @classmethod
     def of(cls, event: Event, booking: BookingSnapshot) -> "Observation":
@@ -64,7 +63,6 @@ class Observation:
             identity=email or placeholder_identity(booking.booking_id),
             contact=Contact(contact.first_name, contact.last_name, contact.email, contact.phone, contact.company),
             traceparent=event.traceparent,
-            taken_back=booking.imported and event.type == "booking.deleted",
         )
 
     @property
