@@ -49,7 +49,7 @@ def due(layout: LegacyLayout, bookings: Sequence[Fact]) -> Due:
         result.classes[class_] += 1
         if class_ in {"stripe", "recorded", "status_only", "invoice"}:
             pence = 0 if class_ == "invoice" else int((fact.amount or 0) * 100)
-            paid = fact.paid_on or fact.created
+            paid = fact.paid_on if fact.is_dated else fact.created
             assert paid is not None
             result.payments[id_] = (class_, pence, pence if fact.status == "REFUNDED" else 0)
             result.money[class_, paid.astimezone(LONDON).strftime("%Y-%m")] += int((fact.amount or 0) * 100)
@@ -62,18 +62,19 @@ def _class(layout: LegacyLayout, fact: Fact, *, is_owner: bool) -> str:
         return "review"
     if fact.amount == 0:
         return "free"
-    is_told_unpaid = layout.name == "snake_case" and not fact.told_paid and fact.status != "REFUNDED"
+    status = fact.status.strip().upper()
+    is_told_unpaid = status == "PAYMENT_FAILED" or (
+        layout.name == "snake_case" and not fact.told_paid and status != "REFUNDED"
+    )
     if fact.intent and not is_owner:
         return "review"
     if fact.intent and not is_told_unpaid:
         return "stripe"
-    is_dated = fact.paid_on is not None or (
-        layout.name == "snake_case" and (fact.told_paid or fact.status == "REFUNDED")
-    )
-    if (fact.method or "").upper() == "INVOICE" and not is_dated and fact.status in {"PENDING", "CONFIRMED"}:
+    is_dated = fact.is_dated or (layout.name == "snake_case" and (fact.told_paid or status == "REFUNDED"))
+    if (fact.method or "").upper() == "INVOICE" and not is_dated and status in {"PENDING", "CONFIRMED"}:
         return "invoice"
     if is_dated or fact.other_reference:
         return "recorded"
-    if fact.status.upper() in {"PAID", "COMPLETED", "ATTENDED", "REFUNDED"}:
+    if status in {"PAID", "COMPLETED", "ATTENDED", "REFUNDED"}:
         return "status_only"
     return "none"

@@ -131,6 +131,8 @@ def _contact(fact: Fact) -> Any:
         "empty": {},
         "array": [person],
         "text": "see file",
+        "blank text": "",
+        "number": {**person, "email": 4711},
         "encoded twice": json.dumps(person),
         "one name": {"name": f"{fact.first_name} {fact.last_name}", "email": fact.email, "phone": fact.phone},
     }

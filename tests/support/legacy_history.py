@@ -44,6 +44,11 @@ class Fact:
     created: datetime | None
 
     @property
+    def is_dated(self) -> bool:
+        """Whether it tells a day on which somebody can have paid."""
+        return self.paid_on is not None and 1900 < self.paid_on.year < 2050
+
+    @property
     def mailbox(self) -> str | None:
         """Who booked, as one address; nobody where the contact does not tell."""
         if self.contact not in {"valid", "encoded twice", "one name"} or not self.email or "@" not in self.email:
@@ -159,4 +164,13 @@ TRAPS: Sequence[Any] = [
     lambda fact, _: replace(_unpaid(fact, status="PENDING"), created=None),
     lambda fact, _: replace(fact, created=datetime(2091, 1, 1, tzinfo=UTC)),
     lambda fact, _: replace(fact, company="x" * 3000),
+    lambda fact, random: replace(
+        _unpaid(fact, status="PAYMENT_FAILED"), method="CARD", intent=f"pi_{seed_word(random, 16)}"
+    ),
+    lambda fact, random: replace(_unpaid(fact, status="PENDING"), method="CARD", intent=f"pi_{seed_word(random, 16)}"),
+    lambda fact, _: replace(_unpaid(fact, status="CONFIRMED"), paid_on=datetime(2091, 1, 1, tzinfo=UTC)),
+    lambda fact, _: replace(_unpaid(fact, status="PAID"), paid_on=datetime(1, 1, 2, tzinfo=UTC)),
+    lambda fact, _: _unpaid(fact, status=" Paid "),
+    lambda fact, _: replace(fact, contact="blank text"),
+    lambda fact, _: replace(fact, contact="number"),
 ]  # fmt: skip

@@ -60,7 +60,7 @@ class Counts:
         kind = _Kind(item.outcome, item.code, item.contact, item.status, item.reviews)
         self._count(kind, item.class_, 1)
         if item.month is not None and item.amount is not None:
-            key = (str(item.class_), item.currency, item.month.strftime("%Y-%m"))
+            key = (str(item.class_), item.currency, item.month.isoformat()[:7])
             self.money.setdefault(key, Money()).add(1, item.amount, item.amount if item.refunded else Decimal(0))
 
     def _count(self, kind: "_Kind", class_: str, rows: int) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,7 @@ _LONGEST_TEXT = 500
 _UNREADABLE = (LookupError, ValueError, ArithmeticError, TypeError, RecursionError)
 # Clocks differ, and times without a zone by up to fourteen hours.
 _FUTURE = timedelta(days=1)
+_EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def _booked(read: BookingSnapshot, setting: Setting) -> datetime | None:
 
 def _published(row: SourceRow, setting: Setting) -> Item:
     raw = {**read_row(row.text), **(row.correction or {})}
-    read = _with_past_dates(
+    read = _with_usable_dates(
         booking_snapshot(raw, setting.layout, currency=setting.currency, zone=setting.zone), setting
     )
     _require_sendable(read, setting)
@@ -164,11 +165,11 @@ def _published(row: SourceRow, setting: Setting) -> Item:
     )
 
 
-def _with_past_dates(read: BookingSnapshot, setting: Setting) -> BookingSnapshot:
-    """Nobody has paid, or changed a row, at a time that is yet to come: such a date is no date."""
+def _with_usable_dates(read: BookingSnapshot, setting: Setting) -> BookingSnapshot:
+    """Nobody has paid, or changed a row, at a time yet to come, nor in the year 1, which stands for none: no dates."""
     dates = {"payment_date": read.payment_date, "updated_at": read.updated_at}
-    future = [name for name, date in dates.items() if date and date > setting.now + _FUTURE]
-    return read.model_copy(update=dict.fromkeys(future)) if future else read
+    unusable = [name for name, date in dates.items() if date and not _EARLIEST < date < setting.now + _FUTURE]
+    return read.model_copy(update=dict.fromkeys(unusable)) if unusable else read
 
 
 def _contact(raw: Mapping[str, Any], read: BookingSnapshot, setting: Setting) -> Contact:
