@@ -123,6 +123,7 @@ class History:
 
         Raises ``NoRun``, ``ImportHeld`` and ``NotReady``.
         """
+        await self._catch_up()
         run = await runs.keep_still(connection)
         source = await self.source(connection)
         self._require_same(runs.plan_of(await runs.required(connection)), source)

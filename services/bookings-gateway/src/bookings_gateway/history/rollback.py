@@ -1,10 +1,11 @@
 """The way back: what the import told is taken back, as long as it is still as the import left it.
 
 Each booking that nobody changed since is told once more, imported, at its next version. One only the import told of, as
-``booking.deleted``: users let go of the link, payments of what only the row proved, stats of the totals. One that was
-told live before is told again as it was then, without the payment: link and totals stay. The legacy rows themselves
-were never changed but for the copy of the user's id, which the write-back empties. A booking that somebody changed
-since is listed and stays. A link on its way meanwhile is let go of by the write-back when it arrives (``taken_back``).
+``booking.deleted``: the gateway lets go of the link, payments of what only the row proved, stats of the totals. One
+that was told live before is told again as it was then, without the payment: link and totals stay. The legacy rows
+themselves were never changed but for the copy of the user's id, which the write-back empties. A booking that somebody
+changed since is listed and stays. A link on its way meanwhile is let go of by the write-back when it arrives
+(``taken_back``).
 """
 
 from collections.abc import AsyncIterator

@@ -57,8 +57,8 @@ STATEMENTS = [
     "CREATE INDEX contact_variant_first ON contact_variant (user_id, first_seen_at)",
     "CREATE INDEX contact_variant_last ON contact_variant (user_id, last_seen_at)",
     # The link follows version booking_sequence of the booking: the newest with a usable address, or the newest of all
-    # while none had one. moved_by: the version that brought it to this user. taken_back: by an
-    # import that was rolled back; whatever is told of the booking next announces its link again.
+    # while none had one. moved_by: the version that brought it to this user. taken_back: not used any
+    # more, for whose a booking is does not change when its import is taken back.
     """
     CREATE TABLE booking_link (
         booking_id        text PRIMARY KEY,
