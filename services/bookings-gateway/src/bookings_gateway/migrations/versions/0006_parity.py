@@ -1,4 +1,4 @@
-"""Forms of the old server that an expression cannot give: far local times, and lists of lists."""
+"""Forms of the old server that an expression cannot give: far local times, lists of lists. Comparisons that failed."""
 
 from alembic import op
 
@@ -51,6 +51,7 @@ STATEMENTS = [
         RETURN CAST(concat('[', array_to_string(items, ','), ']') AS json);
     END $$
     """,
+    "ALTER TABLE shadow_run ADD COLUMN failures bigint NOT NULL DEFAULT 0",
 ]
 
 
