@@ -129,6 +129,25 @@ async def test_a_body_that_does_not_fit_is_refused_in_the_legacy_form(
     assert sentence in answer.json()["error"]
 
 
+@pytest.mark.parametrize("levels", [260, 900])
+async def test_a_body_nested_deeper_than_can_be_written_is_refused(client: httpx.AsyncClient, levels: int) -> None:
+    deep = '{"contactDetails": {"a": ' + "[" * levels + "]" * levels + "}}"
+    answer = await client.post("/bookings", content=deep, headers={"Content-Type": "application/json"})
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "The body is nested too deeply"})
+
+
+async def test_a_refusal_of_the_table_does_not_repeat_the_row(
+    client: httpx.AsyncClient, gateway_engine: AsyncEngine
+) -> None:
+    id_ = await book(gateway_engine, participants=[{"medicalNotes": "peanuts"}])
+    await execute(gateway_engine, "ALTER TABLE bookings ADD CONSTRAINT known CHECK (status IN ('PENDING', 'PAID'))")
+    answer = await client.put(f"/bookings/{id_}", json={"status": "ODD"})
+
+    assert answer.status_code == 400
+    assert answer.json() == {"error": 'new row for relation "bookings" violates check constraint "known"'}
+
+
 async def test_a_reference_is_taken_once(client: httpx.AsyncClient) -> None:
     await created(client, bookingReference="R1")
 

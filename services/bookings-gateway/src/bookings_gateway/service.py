@@ -219,8 +219,14 @@ def _refusal(error: DBAPIError) -> Exception:
     if state == _IN_USE:
         return LegacyError("The booking is tied to other records")
     if state.startswith(_BAD_VALUES):
-        return LegacyError(str(error.orig.__cause__ if error.orig else error))
+        return LegacyError(_message(error))
     return error
+
+
+def _message(error: DBAPIError) -> str:
+    """Return what went wrong, without the detail, which may be the whole row with what is noted of participants."""
+    cause = error.orig.__cause__ if error.orig else None
+    return str(getattr(cause, "message", None) or "The database refuses these values")
 
 
 def new_reference() -> str:
