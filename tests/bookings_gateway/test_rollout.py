@@ -27,7 +27,7 @@ from bookings_gateway.wire import json_text as right_json_text
 from support.gateway import settings
 from support.legacy_gateway import SOMEBODY, client_of, rollout_of
 from support.legacy_rows import TABLE, create_and_fill, every_kind
-from support.legacy_table import book, fetch
+from support.legacy_table import book, execute, fetch
 from support.waiting import eventually
 
 NEW = {"contactDetails": {"firstName": "Ann"}, "finalAmount": "67.50"}
@@ -126,6 +126,23 @@ async def test_switched_off_every_answer_is_the_old_one(gateway_engine: AsyncEng
         assert {key: full[key] for key in changed} == changed
         assert full.keys() - changed.keys() == ADDED
         assert (await old.get("/bookings/00000000-0000-4000-8000-000000000001")).status_code == 404
+
+
+async def test_switched_off_nothing_needs_the_read_model(gateway_engine: AsyncEngine, tmp_path: Path) -> None:
+    off = write(tmp_path / "flags.json", legacy_enrichment="off")
+    for table in ("customer", "booking_user", "booking_payment"):
+        await execute(gateway_engine, f"ALTER TABLE gateway.{table} RENAME TO gone_{table}")
+    async with client_of(gateway_engine, flags=off) as client:
+        made = await client.post("/bookings", json={**NEW, "createdAt": "2025-07-01T10:30:00+01:00"})
+        path = f"/bookings/{made.json()['id']}"
+        changed = await client.put(path, json={"status": "PAID"})
+        export = await client.get("/bookings/export")
+
+        assert [made.status_code, changed.status_code, export.status_code] == [201, 200, 200]
+        assert made.json()["createdAt"] == "2025-07-01T09:30:00.000Z"
+        assert changed.json() == (await client.get(path)).json() == (await client.get("/bookings")).json()[0]
+        assert "paymentStatus" not in export.text.splitlines()[0]
+        assert (await client.delete(path)).status_code == 200
 
 
 async def test_each_flip_is_written_down_once(gateway_engine: AsyncEngine, tmp_path: Path) -> None:

@@ -78,16 +78,13 @@ class Bookings:
         async with self._reading.connect() as connection:
             table = await self.tables.get(connection)
             _require_id(table, id_)
-            row = await old_row(connection, table, self._zone_info, id_)
-        if row is None:
-            raise BookingNotFound
-        return row.encode()
+            return await self._as_before(connection, table, id_)
 
-    async def export(self, wanted: Filter) -> AsyncIterator[bytes]:
+    async def export(self, wanted: Filter, *, enriched: bool = True) -> AsyncIterator[bytes]:
         """Yield the bookings wanted as CSV, header first; their limit and offset are not looked at."""
         async with self.engine.connect() as connection:
             _, queries = await self.prepared(connection)
-            async for lines in csv_lines(connection, queries, wanted):
+            async for lines in csv_lines(connection, queries, wanted, enriched=enriched):
                 yield lines
 
     async def get(self, id_: str) -> bytes:
@@ -106,20 +103,30 @@ class Bookings:
             table, queries = await self.prepared(connection)
             return await self._version(connection, queries.version(lock=False), id_) if table.can_be_id(id_) else None
 
-    async def create(self, actor: Actor, fields: Mapping[str, Any]) -> bytes:
-        """Insert a booking and return it as a JSON object; raises a :class:`LegacyError`."""
+    async def create(self, actor: Actor, fields: Mapping[str, Any], *, enriched: bool = True) -> bytes:
+        """Insert a booking and return it as a JSON object; raises a :class:`LegacyError`.
+
+        Not ``enriched``, the answer is the old one and nothing of the read model is needed.
+        """
         async with self.engine.begin() as connection:
             table, queries = await self.prepared(connection)
             values = _complete(_columns_of(table, fields), table)
-            written = await self._write(connection, queries.insert(values), values)
+            written = await self._write(connection, queries.insert(values, enriched=enriched), values)
             await record(connection, actor, table.layout, "create", written)
+            body = written.body if enriched else await self._as_before(connection, table, written.id)
         self._changed.set()
-        return bytes(written.body)
+        return bytes(body)
 
     async def update(
-        self, actor: Actor, id_: str, fields: Mapping[str, Any], *, seen: Collection[str] | None = None
+        self,
+        actor: Actor,
+        id_: str,
+        fields: Mapping[str, Any],
+        *,
+        seen: Collection[str] | None = None,
+        enriched: bool = True,
     ) -> bytes:
-        """Change the given fields and return the booking as a JSON object; raises a :class:`LegacyError`.
+        """Change the given fields and return the booking as a JSON object, likewise; raises a :class:`LegacyError`.
 
         ``seen`` names versions: any other is not changed (:class:`BookingChanged`).
         """
@@ -132,10 +139,11 @@ class Bookings:
                 await self._require(connection, queries, id_, seen)
             values = _columns_of(table, fields) | _present({table.layout.updated_at: _now()})
             values.pop(table.layout.id, None)
-            written = await self._write(connection, queries.update(values), values, id_)
+            written = await self._write(connection, queries.update(values, enriched=enriched), values, id_)
             await record(connection, actor, table.layout, "update", written)
+            body = written.body if enriched else await self._as_before(connection, table, written.id)
         self._changed.set()
-        return bytes(written.body)
+        return bytes(body)
 
     async def delete(self, actor: Actor, id_: str) -> None:
         """Delete a booking for good, as the legacy application does; raises :class:`BookingNotFound`."""
@@ -152,6 +160,12 @@ class Bookings:
         if self._queries is None or self._queries[0] is not table:
             self._queries = table, Queries(table, currency=self._currency, zone=self._zone)
         return self._queries
+
+    async def _as_before(self, connection: AsyncConnection, table: LegacyTable, id_: str) -> bytes:
+        row = await old_row(connection, table, self._zone_info, id_)
+        if row is None:
+            raise BookingNotFound
+        return row.encode()
 
     async def _require(self, connection: AsyncConnection, queries: Queries, id_: str, seen: Collection[str]) -> None:
         try:
@@ -171,7 +185,7 @@ class Bookings:
     async def _write(
         self, connection: AsyncConnection, writing: TextClause, values: Mapping[str, Any], id_: str | None = None
     ) -> Row[Any]:
-        """Run a write and return ``body``, ``before`` and ``after``; raises a :class:`LegacyError`."""
+        """Run a write and return ``body`` or ``id``, ``before`` and ``after``; raises a :class:`LegacyError`."""
         parameters = {"traceparent": child_traceparent(None), "zone": self._zone}
         parameters |= ({"body": _as_json(values)} if values else {}) | ({"id": id_} if id_ else {})
         try:
