@@ -1,6 +1,7 @@
 """The legacy API as the old admin frontend uses it, errors and all."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bookings_gateway import legacy_table
 from support.legacy_gateway import client_of
 from support.legacy_table import book, execute, fetch
 
@@ -181,6 +183,49 @@ async def test_a_legacy_column_added_meanwhile_is_passed_through(
     await execute(gateway_engine, "ALTER TABLE bookings ADD COLUMN discount numeric(5,2) DEFAULT 1.5")
 
     assert (await created(client, discount=2))["discount"] == "2.00"
+
+
+@pytest.mark.parametrize(
+    ("before", "becomes", "shown"),
+    [
+        ("integer DEFAULT 5", "text USING 'five'", "five"),
+        ("integer DEFAULT 5", "jsonb USING to_jsonb('five'::text)", "five"),
+        ("jsonb DEFAULT '5'", "text USING 'five'", "five"),
+        ("numeric DEFAULT 5", "text USING 'a \"five\"'", 'a "five"'),
+        ("date DEFAULT '2025-01-31'", "text USING 'five'", "five"),
+        ("timestamptz DEFAULT now()", "text USING 'five'", "five"),
+        ("boolean DEFAULT true", "text USING 'five'", "five"),
+        ("integer[] DEFAULT '{5}'", "text USING 'five'", "five"),
+    ],
+)
+async def test_a_column_that_changes_its_type_or_goes_fails_no_answer(
+    gateway_engine: AsyncEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    before: str,
+    becomes: str,
+    shown: object,
+) -> None:
+    monkeypatch.setattr(legacy_table, "_KEEP_SECONDS", 3600)  # nothing but the failing statement tells
+    off = tmp_path / "off.json"
+    off.write_text('{"flags": {}}')
+    await execute(gateway_engine, f"ALTER TABLE bookings ADD COLUMN odd {before}")
+    id_ = await book(gateway_engine)
+    path, page = f"/bookings/{id_}", "/bookings?limit=1"
+    async with client_of(gateway_engine) as new, client_of(gateway_engine, flags=off) as old:
+        asked = [(client, path_) for client in (new, old) for path_ in (page, path)]
+        for client, path_ in asked:
+            assert (await client.get(path_)).status_code == 200
+        await execute(gateway_engine, f"ALTER TABLE bookings ALTER odd DROP DEFAULT, ALTER odd TYPE {becomes}")
+        for client, path_ in asked:
+            answer = (await client.get(path_)).json()
+            assert (answer if isinstance(answer, dict) else answer[0])["odd"] == shown
+        await execute(gateway_engine, "ALTER TABLE bookings DROP COLUMN odd")
+        changed = [await client.put(path, json={"status": "PAID"}) for client in (new, old)]
+        for answer in [*changed, *[await client.get(path_) for client, path_ in asked]]:
+            assert answer.status_code == 200
+            assert "odd" not in answer.text
 
 
 async def test_a_missing_legacy_table_is_said_in_the_legacy_form(

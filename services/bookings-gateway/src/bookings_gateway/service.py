@@ -5,9 +5,10 @@ trigger's business.
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row, TextClause
@@ -27,6 +28,9 @@ from shared.ids import new_id
 from shared.signal import Signal
 from shared.tracing import child_traceparent
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 # Read aloud and typed from paper: no 0/O, 1/I/L, no vowels that make words.
 _REFERENCE_ALPHABET = "23456789BCDFGHJKMNPQRSTVWXYZ"
 _REFERENCE_LENGTH = 11
@@ -36,7 +40,27 @@ _ANSWERED_ONLY = frozenset(["customerName", "customerEmail", "user", "paymentSta
 _UNIQUE = "23505"
 _IN_USE = "23503"
 _BAD_VALUES = ("22", "23")
+# What a statement made for another shape of the table fails with: of a name or type, or of a value not of the type.
+_MISFIT = ("42", "22")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _as_the_table_is(
+    work: Callable[Concatenate["Bookings", P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate["Bookings", P], Coroutine[Any, Any, T]]:
+    """Do it once more where the statement did not fit: the table may have been altered since it was looked up."""
+
+    @wraps(work)
+    async def twice(self: "Bookings", /, *args: P.args, **named: P.kwargs) -> T:
+        try:
+            return await work(self, *args, **named)
+        except DBAPIError as error:
+            if not (sqlstate(error) or "").startswith(_MISFIT):
+                raise
+        self.tables.forget()
+        return await work(self, *args, **named)
+
+    return twice
 
 
 class Bookings:
@@ -55,6 +79,7 @@ class Bookings:
         self._queries: tuple[LegacyTable, Queries] | None = None
         self._answers = Answers()
 
+    @_as_the_table_is
     async def find(self, wanted: Filter) -> Listing:
         """Return the bookings wanted, newest first."""
         async with self._reading.connect() as connection:
@@ -66,6 +91,7 @@ class Bookings:
                 self._answers.keep(now, question, listing)
             return listing
 
+    @_as_the_table_is
     async def find_as_before(self, wanted: Filter) -> bytes:
         """Return the page wanted as the old server did: nothing added, neither search nor status known."""
         async with self._reading.connect() as connection:
@@ -73,6 +99,7 @@ class Bookings:
             rows = await old_rows(connection, table, self._zone_info, limit=wanted.limit, offset=wanted.offset)
         return _array([row.encode() for row in rows])
 
+    @_as_the_table_is
     async def get_as_before(self, id_: str) -> bytes:
         """Return one booking likewise; raises :class:`BookingNotFound`."""
         async with self._reading.connect() as connection:
@@ -87,6 +114,7 @@ class Bookings:
             async for lines in csv_lines(connection, queries, wanted, enriched=enriched):
                 yield lines
 
+    @_as_the_table_is
     async def get(self, id_: str) -> bytes:
         """Return one booking as a JSON object; raises :class:`BookingNotFound`."""
         async with self._reading.connect() as connection:
@@ -97,12 +125,14 @@ class Bookings:
             raise BookingNotFound
         return body
 
+    @_as_the_table_is
     async def version(self, id_: str) -> str | None:
         """Name the version a booking has now; ``None`` where there is none."""
         async with self._reading.connect() as connection:
             table, queries = await self.prepared(connection)
             return await self._version(connection, queries.version(lock=False), id_) if table.can_be_id(id_) else None
 
+    @_as_the_table_is
     async def create(self, actor: Actor, fields: Mapping[str, Any], *, enriched: bool = True) -> bytes:
         """Insert a booking and return it as a JSON object; raises a :class:`LegacyError`.
 
@@ -117,6 +147,7 @@ class Bookings:
         self._changed.set()
         return bytes(body)
 
+    @_as_the_table_is
     async def update(
         self,
         actor: Actor,
@@ -145,6 +176,7 @@ class Bookings:
         self._changed.set()
         return bytes(body)
 
+    @_as_the_table_is
     async def delete(self, actor: Actor, id_: str) -> None:
         """Delete a booking for good, as the legacy application does; raises :class:`BookingNotFound`."""
         async with self.engine.begin() as connection:

@@ -128,8 +128,12 @@ _FORMS_OF_LISTS: Mapping[str, Form] = {
 def wire(column: str, type_: str, *, zone: str) -> str:
     """Return the SQL expression whose JSON is what the old server sent for ``column`` (quoted) of ``type_``.
 
-    What is not listed was text to the old driver: numeric, bigint, uuid, enumerations, times of day.
+    What is not listed was text to the old driver: numeric, bigint, uuid, enumerations, times of day. What is then
+    written without escaping is cast to its own type, which costs nothing: where the column has become another one, the
+    statement fails instead of writing what is no JSON.
     """
+    if type_ in _AS_IT_STANDS | _NEVER_ESCAPED:
+        column = f"CAST({column} AS {type_})"
     forms = _FORMS_OF_LISTS if type_.endswith("[]") else _FORMS
     return forms.get(type_.removesuffix("[]"), _as_text)(column, zone)
 

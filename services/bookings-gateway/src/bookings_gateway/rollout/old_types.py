@@ -35,6 +35,11 @@ def encode(value: Text, type_: str, zone: tzinfo) -> str:
     return _VALUES.get(type_, _string)(value, zone)
 
 
+def is_read(type_: str) -> bool:
+    """Whether a value of this type is more than a string to the old driver, and the type's name says all of it."""
+    return type_ in _VALUES or (type_.endswith("[]") and type_[:-2] in _ITEMS and type_ != "character[]")
+
+
 def _string(value: str, _zone: tzinfo) -> str:
     return _ENCODER.encode(value)
 
