@@ -1,5 +1,7 @@
 """Users listed: every sort, any page, filters, totals that are right, merges resolved."""
 
+import csv
+import io
 from typing import Any
 
 import pytest
@@ -145,6 +147,15 @@ async def test_the_export_holds_every_user_and_no_formula(admin: Admin) -> None:
     assert [line.split(",")[3] for line in lines[1:5]] == ["'=HYPERLINK(1)", "'+44", "'-1", "'@SUM(A1)"]
     assert '"Said ""so"""' in lines[5]
     assert '"Two\nlines, one"' in response.text
+
+
+async def test_an_amount_below_zero_stays_a_number_in_the_export(admin: Admin) -> None:
+    await admin.heard(person("Ann Lee"), totals("Ann Lee", spent="-20.00"))
+
+    response = await admin.client.get("/api/admin/users/export")
+
+    (row,) = csv.DictReader(io.StringIO(response.text))
+    assert row["totalSpent"] == "-20.00"
 
 
 async def test_the_count_stays_right_when_its_rows_are_put_together(admin: Admin, gateway_engine: AsyncEngine) -> None:

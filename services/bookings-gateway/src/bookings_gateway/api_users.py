@@ -18,6 +18,7 @@ from bookings_gateway.schemas_users import UserDetail
 from bookings_gateway.user_detail import detail
 from shared.problems import documented
 
+_AMOUNTS = frozenset(["totalSpent", "totalPaid", "totalRefunded"])
 _EXPORTED = (
     *("id", "email", "name", "firstName", "lastName", "phone", "companyName", "totalBookings", "totalSpent"),
     *("totalPaid", "totalRefunded", "firstBookingDate", "lastBookingDate", "lastActivityDate", "createdAt"),
@@ -48,7 +49,7 @@ def _add_lists(routes: APIRouter, door: AdminDoor) -> None:
     async def export_users(filters: Annotated[UserFilters, Query()]) -> StreamingResponse:
         """Return all users that match as CSV, safe to open in a spreadsheet."""
         headers = {"Content-Disposition": 'attachment; filename="users.csv"'}
-        body = csv_body(_EXPORTED, _cells(door, filters.wanted))
+        body = csv_body(_EXPORTED, _cells(door, filters.wanted), amounts=_AMOUNTS)
         return StreamingResponse(body, media_type="text/csv; charset=utf-8", headers=headers)
 
 
