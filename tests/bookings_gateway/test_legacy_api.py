@@ -1,6 +1,7 @@
 """The legacy API as the old admin frontend uses it, errors and all."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway import legacy_table
+from bookings_gateway.domain import DEFAULT_LAYOUT
+from bookings_gateway.rollout.flags import SHIPPED
 from support.legacy_gateway import client_of
 from support.legacy_table import book, execute, fetch
 
@@ -61,6 +64,23 @@ async def test_a_change_touches_what_is_given_and_updated_at(client: httpx.Async
 
     assert after["updatedAt"] > before["updatedAt"]
     assert after == {**before, "status": "CONFIRMED", "bookingType": "GROUP", "updatedAt": after["updatedAt"]}
+
+
+@pytest.mark.parametrize("flags", ["on", "off"])
+@pytest.mark.parametrize("body", [{}, {"user": None}])
+async def test_a_change_of_nothing_answers_the_booking(
+    gateway_engine: AsyncEngine, tmp_path: Path, flags: str, body: dict[str, Any]
+) -> None:
+    said = tmp_path / "off.json"
+    said.write_text('{"flags": {}}')
+    layout, path = replace(DEFAULT_LAYOUT, updated_at=None), f"/bookings/{await book(gateway_engine)}"
+    async with client_of(gateway_engine, layout, flags=SHIPPED if flags == "on" else said) as client:
+        answer = await client.put(path, json=body)
+
+        assert answer.status_code == 200
+        assert answer.json() == (await client.get(path)).json()
+        assert (await client.put(f"/bookings/{NOBODY}", json=body)).status_code == 404
+    assert await fetch(gateway_engine, "SELECT count(*) FROM audit") == [(0,)]
 
 
 @pytest.mark.parametrize("contact", [None, {}, "text", [1], {"name": "Ann"}])

@@ -120,10 +120,7 @@ class Bookings:
         async with self._reading.connect() as connection:
             table, queries = await self.prepared(connection)
             _require_id(table, id_)
-            body: bytes | None = (await connection.execute(queries.booking(), {"id": id_})).scalar_one_or_none()
-        if body is None:
-            raise BookingNotFound
-        return body
+            return await self._read(connection, table, queries, id_, enriched=True)
 
     @_as_the_table_is
     async def version(self, id_: str) -> str | None:
@@ -170,6 +167,8 @@ class Bookings:
                 await self._require(connection, queries, id_, seen)
             values = _columns_of(table, fields) | _present({table.layout.updated_at: _now()})
             values.pop(table.layout.id, None)
+            if not values:
+                return await self._read(connection, table, queries, id_, enriched=enriched)
             written = await self._write(connection, queries.update(values, enriched=enriched), values, id_)
             await record(connection, actor, table.layout, "update", written)
             body = written.body if enriched else await self._as_before(connection, table, written.id)
@@ -192,6 +191,16 @@ class Bookings:
         if self._queries is None or self._queries[0] is not table:
             self._queries = table, Queries(table, currency=self._currency, zone=self._zone)
         return self._queries
+
+    async def _read(
+        self, connection: AsyncConnection, table: LegacyTable, queries: Queries, id_: str, *, enriched: bool
+    ) -> bytes:
+        if not enriched:
+            return await self._as_before(connection, table, id_)
+        body: bytes | None = (await connection.execute(queries.booking(), {"id": id_})).scalar_one_or_none()
+        if body is None:
+            raise BookingNotFound
+        return body
 
     async def _as_before(self, connection: AsyncConnection, table: LegacyTable, id_: str) -> bytes:
         row = await old_row(connection, table, self._zone_info, id_)
