@@ -103,6 +103,18 @@ def test_a_role_and_a_sticky_share_of_ids_can_be_chosen(tmp_path: Path) -> None:
     assert all(flags.is_on(Flag.NEW_ENDPOINTS, staff(number, Role.ADMIN)) for number in range(50))
 
 
+def test_a_flag_that_depends_on_the_time_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    late = {"if": [{">": [{"var": "$flagd.timestamp"}, 1010]}, "on", "off"]}
+    flags = Flags(write(tmp_path / "flags.json", new_endpoints=late))
+
+    assert not flags.is_on(Flag.NEW_ENDPOINTS, staff(1))
+    now[0] = 1012
+    assert flags.is_on(Flag.NEW_ENDPOINTS, staff(1))
+
+
 async def test_a_new_endpoint_is_not_there_while_it_is_off(tmp_path: Path) -> None:
     class Asked:
         class state:  # noqa: N801 - as a request has it
