@@ -157,6 +157,14 @@ async def test_switched_off_nothing_needs_the_read_model(gateway_engine: AsyncEn
         assert (await client.delete(path)).status_code == 200
 
 
+async def test_a_new_listing_says_how_old_what_is_added_is(gateway_engine: AsyncEngine, tmp_path: Path) -> None:
+    off = write(tmp_path / "flags.json", legacy_enrichment="off")
+    async with client_of(gateway_engine, flags=off) as old, client_of(gateway_engine) as new:
+        for path in ("/bookings", "/bookings?limit=1"):
+            assert "users=" in (await new.get(path)).headers["X-Read-Model-Heard"]
+            assert "X-Read-Model-Heard" not in (await old.get(path)).headers
+
+
 async def test_each_flip_is_written_down_once(gateway_engine: AsyncEngine, tmp_path: Path) -> None:
     path = write(tmp_path / "flags.json", legacy_enrichment="on")
     flags, replica = Flags(path), Flags(path)

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.access.policy import LEGACY
 from bookings_gateway.admin_door import NO_NUL
+from bookings_gateway.age import AGE_HEADER, AGED, Age
 from bookings_gateway.errors import LegacyError, LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.listing import Filter
 from bookings_gateway.rollout.switch import Rollout
@@ -84,7 +85,9 @@ def create_router(rollout: Rollout) -> APIRouter:
 
 
 def _add_reading(router: APIRouter, rollout: Rollout) -> None:
-    @router.get("", response_class=Response)
+    age = Age(rollout.bookings.engine)
+
+    @router.get("", response_class=Response, responses={200: AGED})
     async def list_bookings(
         actor: Who,
         search: Annotated[
@@ -94,9 +97,12 @@ def _add_reading(router: APIRouter, rollout: Rollout) -> None:
         limit: Annotated[int | None, Query(ge=1, le=_LARGEST)] = None,
         offset: Annotated[int, Query(ge=0, le=_LARGEST)] = 0,
     ) -> Response:
-        """Return bookings as a bare array, newest first; `X-Total-Count` counts them before limit and offset."""
+        """Return bookings as a bare array, newest first; `X-Total-Count` counts them before limit and offset.
+
+        `X-Read-Model-Heard` says how old what is added to them is.
+        """
         body, total = await rollout.find(actor, Filter(search, status, limit, offset))
-        headers = {"X-Total-Count": str(total)} if total is not None else {}
+        headers = {"X-Total-Count": str(total), AGE_HEADER: await age.value()} if total is not None else {}
         return Response(body, media_type=_JSON, headers=headers)
 
     @router.get("/export", response_class=StreamingResponse)
