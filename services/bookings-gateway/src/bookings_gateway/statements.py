@@ -9,12 +9,10 @@ OBJECT_IN_JSONB = """
 """
 # Reading text takes so long that it is done once a row, which OFFSET 0 sees to, and not at every mention.
 OBJECT_IN_TEXT = "gateway.decoded(CAST(b.{contact} AS text)) AS contact OFFSET 0"
-# The totals are not known before the first user_totals.changed; until then there is no user to show. Text of JSON.
+# The totals are not known before the first user_totals.changed; until then there is no user to show, but NULL.
 USER = """
-    CASE WHEN t.user_id IS NOT NULL THEN concat(
-        '{{"id"\\:"', t.user_id, '","totalBookings"\\:', t.total_bookings,
-        ',"totalSpent"\\:"', round(t.total_spent, {decimals}), '"}}'
-    ) END
+    '{{"id"\\:"' || CAST(t.user_id AS text) || '","totalBookings"\\:' || CAST(t.total_bookings AS text)
+        || ',"totalSpent"\\:"' || CAST(round(t.total_spent, {decimals}) AS text) || '"}}'
 """
 # An open dispute, or one that took money, says more than what is left.
 PAYMENT_STATUS = """
