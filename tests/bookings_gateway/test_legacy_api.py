@@ -1,6 +1,8 @@
 """The legacy API as the old admin frontend uses it, errors and all."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +10,9 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bookings_gateway import legacy_table
+from bookings_gateway.domain import DEFAULT_LAYOUT
+from bookings_gateway.rollout.flags import SHIPPED
 from support.legacy_gateway import client_of
 from support.legacy_table import book, execute, fetch
 
@@ -59,6 +64,23 @@ async def test_a_change_touches_what_is_given_and_updated_at(client: httpx.Async
 
     assert after["updatedAt"] > before["updatedAt"]
     assert after == {**before, "status": "CONFIRMED", "bookingType": "GROUP", "updatedAt": after["updatedAt"]}
+
+
+@pytest.mark.parametrize("flags", ["on", "off"])
+@pytest.mark.parametrize("body", [{}, {"user": None}])
+async def test_a_change_of_nothing_answers_the_booking(
+    gateway_engine: AsyncEngine, tmp_path: Path, flags: str, body: dict[str, Any]
+) -> None:
+    said = tmp_path / "off.json"
+    said.write_text('{"flags": {}}')
+    layout, path = replace(DEFAULT_LAYOUT, updated_at=None), f"/bookings/{await book(gateway_engine)}"
+    async with client_of(gateway_engine, layout, flags=SHIPPED if flags == "on" else said) as client:
+        answer = await client.put(path, json=body)
+
+        assert answer.status_code == 200
+        assert answer.json() == (await client.get(path)).json()
+        assert (await client.put(f"/bookings/{NOBODY}", json=body)).status_code == 404
+    assert await fetch(gateway_engine, "SELECT count(*) FROM audit") == [(0,)]
 
 
 @pytest.mark.parametrize("contact", [None, {}, "text", [1], {"name": "Ann"}])
@@ -129,6 +151,25 @@ async def test_a_body_that_does_not_fit_is_refused_in_the_legacy_form(
     assert sentence in answer.json()["error"]
 
 
+@pytest.mark.parametrize("levels", [260, 900])
+async def test_a_body_nested_deeper_than_can_be_written_is_refused(client: httpx.AsyncClient, levels: int) -> None:
+    deep = '{"contactDetails": {"a": ' + "[" * levels + "]" * levels + "}}"
+    answer = await client.post("/bookings", content=deep, headers={"Content-Type": "application/json"})
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "The body is nested too deeply"})
+
+
+async def test_a_refusal_of_the_table_does_not_repeat_the_row(
+    client: httpx.AsyncClient, gateway_engine: AsyncEngine
+) -> None:
+    id_ = await book(gateway_engine, participants=[{"medicalNotes": "peanuts"}])
+    await execute(gateway_engine, "ALTER TABLE bookings ADD CONSTRAINT known CHECK (status IN ('PENDING', 'PAID'))")
+    answer = await client.put(f"/bookings/{id_}", json={"status": "ODD"})
+
+    assert answer.status_code == 400
+    assert answer.json() == {"error": 'new row for relation "bookings" violates check constraint "known"'}
+
+
 async def test_a_reference_is_taken_once(client: httpx.AsyncClient) -> None:
     await created(client, bookingReference="R1")
 
@@ -162,6 +203,49 @@ async def test_a_legacy_column_added_meanwhile_is_passed_through(
     await execute(gateway_engine, "ALTER TABLE bookings ADD COLUMN discount numeric(5,2) DEFAULT 1.5")
 
     assert (await created(client, discount=2))["discount"] == "2.00"
+
+
+@pytest.mark.parametrize(
+    ("before", "becomes", "shown"),
+    [
+        ("integer DEFAULT 5", "text USING 'five'", "five"),
+        ("integer DEFAULT 5", "jsonb USING to_jsonb('five'::text)", "five"),
+        ("jsonb DEFAULT '5'", "text USING 'five'", "five"),
+        ("numeric DEFAULT 5", "text USING 'a \"five\"'", 'a "five"'),
+        ("date DEFAULT '2025-01-31'", "text USING 'five'", "five"),
+        ("timestamptz DEFAULT now()", "text USING 'five'", "five"),
+        ("boolean DEFAULT true", "text USING 'five'", "five"),
+        ("integer[] DEFAULT '{5}'", "text USING 'five'", "five"),
+    ],
+)
+async def test_a_column_that_changes_its_type_or_goes_fails_no_answer(
+    gateway_engine: AsyncEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    before: str,
+    becomes: str,
+    shown: object,
+) -> None:
+    monkeypatch.setattr(legacy_table, "_KEEP_SECONDS", 3600)  # nothing but the failing statement tells
+    off = tmp_path / "off.json"
+    off.write_text('{"flags": {}}')
+    await execute(gateway_engine, f"ALTER TABLE bookings ADD COLUMN odd {before}")
+    id_ = await book(gateway_engine)
+    path, page = f"/bookings/{id_}", "/bookings?limit=1"
+    async with client_of(gateway_engine) as new, client_of(gateway_engine, flags=off) as old:
+        asked = [(client, path_) for client in (new, old) for path_ in (page, path)]
+        for client, path_ in asked:
+            assert (await client.get(path_)).status_code == 200
+        await execute(gateway_engine, f"ALTER TABLE bookings ALTER odd DROP DEFAULT, ALTER odd TYPE {becomes}")
+        for client, path_ in asked:
+            answer = (await client.get(path_)).json()
+            assert (answer if isinstance(answer, dict) else answer[0])["odd"] == shown
+        await execute(gateway_engine, "ALTER TABLE bookings DROP COLUMN odd")
+        changed = [await client.put(path, json={"status": "PAID"}) for client in (new, old)]
+        for answer in [*changed, *[await client.get(path_) for client, path_ in asked]]:
+            assert answer.status_code == 200
+            assert "odd" not in answer.text
 
 
 async def test_a_missing_legacy_table_is_said_in_the_legacy_form(

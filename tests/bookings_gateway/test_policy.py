@@ -131,3 +131,21 @@ def test_openapi_says_of_every_route_who_may(whole: Gateway) -> None:
         assert operation["x-least-role"] == least
         assert operation["security"]
         assert set(map(int, operation["responses"])) >= REFUSED
+
+
+@pytest.mark.parametrize("path", ["/bookings/export%0A", "/users/export%0A", "/bookings%0A", "/bookings/x%00", "/a%7F"])
+async def test_a_path_with_control_characters_is_none(whole: Gateway, path: str) -> None:
+    async with whole.client(headers=await bearer(whole.engine, Role.ADMIN)) as client:
+        assert (await client.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/bookings", "/bookings/export", "/users", "/nowhere", "/session"])
+@pytest.mark.parametrize("role", [None, Role.ADMIN])
+async def test_no_answer_is_kept_or_guessed_at(
+    whole: Gateway, tokens: Mapping[Role | None, Mapping[str, str]], path: str, role: Role | None
+) -> None:
+    async with whole.client(headers=tokens[role]) as client:
+        answer = await client.get(path)
+
+    assert answer.headers.get_list("Cache-Control") == ["no-store"]
+    assert answer.headers.get_list("X-Content-Type-Options") == ["nosniff"]

@@ -11,21 +11,23 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typer.testing import CliRunner
 
-from bookings_gateway import listing
+from bookings_gateway import cli_shadow, listing
 from bookings_gateway.access.actor import Actor, Role
 from bookings_gateway.domain import DEFAULT_LAYOUT
 from bookings_gateway.install import install
 from bookings_gateway.legacy_table import find, quoted
 from bookings_gateway.listing import Filter
-from bookings_gateway.rollout.compare import ADDED
+from bookings_gateway.rollout.compare import ADDED, Difference
 from bookings_gateway.rollout.flags import SHIPPED, Flag, Flags, NotThere
 from bookings_gateway.rollout.report import report
 from bookings_gateway.rollout.shadow import Shadow
 from bookings_gateway.wire import json_text as right_json_text
+from support.gateway import settings
 from support.legacy_gateway import SOMEBODY, client_of, rollout_of
 from support.legacy_rows import TABLE, create_and_fill, every_kind
-from support.legacy_table import book, fetch
+from support.legacy_table import book, execute, fetch
 from support.waiting import eventually
 
 NEW = {"contactDetails": {"firstName": "Ann"}, "finalAmount": "67.50"}
@@ -101,6 +103,18 @@ def test_a_role_and_a_sticky_share_of_ids_can_be_chosen(tmp_path: Path) -> None:
     assert all(flags.is_on(Flag.NEW_ENDPOINTS, staff(number, Role.ADMIN)) for number in range(50))
 
 
+def test_a_flag_that_depends_on_the_time_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    late = {"if": [{">": [{"var": "$flagd.timestamp"}, 1010]}, "on", "off"]}
+    flags = Flags(write(tmp_path / "flags.json", new_endpoints=late))
+
+    assert not flags.is_on(Flag.NEW_ENDPOINTS, staff(1))
+    now[0] = 1012
+    assert flags.is_on(Flag.NEW_ENDPOINTS, staff(1))
+
+
 async def test_a_new_endpoint_is_not_there_while_it_is_off(tmp_path: Path) -> None:
     class Asked:
         class state:  # noqa: N801 - as a request has it
@@ -124,6 +138,31 @@ async def test_switched_off_every_answer_is_the_old_one(gateway_engine: AsyncEng
         assert {key: full[key] for key in changed} == changed
         assert full.keys() - changed.keys() == ADDED
         assert (await old.get("/bookings/00000000-0000-4000-8000-000000000001")).status_code == 404
+
+
+async def test_switched_off_nothing_needs_the_read_model(gateway_engine: AsyncEngine, tmp_path: Path) -> None:
+    off = write(tmp_path / "flags.json", legacy_enrichment="off")
+    for table in ("customer", "booking_user", "booking_payment"):
+        await execute(gateway_engine, f"ALTER TABLE gateway.{table} RENAME TO gone_{table}")
+    async with client_of(gateway_engine, flags=off) as client:
+        made = await client.post("/bookings", json={**NEW, "createdAt": "2025-07-01T10:30:00+01:00"})
+        path = f"/bookings/{made.json()['id']}"
+        changed = await client.put(path, json={"status": "PAID"})
+        export = await client.get("/bookings/export")
+
+        assert [made.status_code, changed.status_code, export.status_code] == [201, 200, 200]
+        assert made.json()["createdAt"] == "2025-07-01T09:30:00.000Z"
+        assert changed.json() == (await client.get(path)).json() == (await client.get("/bookings")).json()[0]
+        assert "paymentStatus" not in export.text.splitlines()[0]
+        assert (await client.delete(path)).status_code == 200
+
+
+async def test_a_new_listing_says_how_old_what_is_added_is(gateway_engine: AsyncEngine, tmp_path: Path) -> None:
+    off = write(tmp_path / "flags.json", legacy_enrichment="off")
+    async with client_of(gateway_engine, flags=off) as old, client_of(gateway_engine) as new:
+        for path in ("/bookings", "/bookings?limit=1"):
+            assert "users=" in (await new.get(path)).headers["X-Read-Model-Heard"]
+            assert "X-Read-Model-Heard" not in (await old.get(path)).headers
 
 
 async def test_each_flip_is_written_down_once(gateway_engine: AsyncEngine, tmp_path: Path) -> None:
@@ -229,6 +268,78 @@ async def test_comparisons_go_through_the_table(gateway_engine: AsyncEngine) -> 
         await shadow.compare(gateway_engine)
 
     assert await fetch(gateway_engine, "SELECT comparisons, rows FROM shadow_run") == [(3, 450)]
+
+
+async def test_a_row_of_which_no_new_answer_can_be_made_is_named_and_the_next_page_is_compared(
+    gateway_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(250):
+        await book(gateway_engine, status="PAID", createdAt="2025-01-01T00:00:00Z")
+    wrong = await book(gateway_engine, status="ODD", createdAt="2025-01-02T00:00:00Z")
+    monkeypatch.setattr(listing, "json_text", lambda expression, type_: _failing_where_odd(expression, type_))
+    shadow = shadow_of(gateway_engine)
+    for _ in range(2):
+        await shadow.attempt(gateway_engine)
+
+    async with gateway_engine.connect() as connection:
+        found = await report(connection)
+    assert (found["compared"]["rows"], found["compared"]["rowsDifferent"]) == (251, 1)
+    named = [(group["field"], group["kind"], group["bookingIds"]) for group in found["differences"]]
+    assert named == [("(row)", "error", [wrong])]
+
+
+def _failing_where_odd(expression: str, type_: str) -> str:
+    right = right_json_text(expression, type_)
+    return (
+        f"{right} || left('', 1 / CASE b.status WHEN 'ODD' THEN 0 ELSE 1 END)" if '."status"' in expression else right
+    )
+
+
+async def test_a_new_answer_that_is_no_json_is_a_difference_of_its_row(
+    gateway_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = [await book(gateway_engine) for _ in range(2)]
+    monkeypatch.setattr(listing, "json_text", lambda expression, type_: (
+        "'five'" if '."status"' in expression else right_json_text(expression, type_)))  # fmt: skip
+
+    found = await shadow_of(gateway_engine).compare(gateway_engine)
+
+    assert {(each.booking_id, each.field, each.kind) for each in found} == {(id_, "(row)", "error") for id_ in right}
+
+
+async def test_comparisons_that_failed_are_in_the_report_and_the_table_is_gone_through_all_the_same(
+    gateway_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(250):
+        await book(gateway_engine)
+    shadow, offsets = shadow_of(gateway_engine), list[int]()
+
+    async def away(_: object, __: object, offset: int) -> tuple[int, list[Difference]]:
+        offsets.append(offset)
+        if not offset:
+            raise TimeoutError
+        return 50, []
+
+    monkeypatch.setattr(Shadow, "_compare_page", away)
+    for _ in range(3):
+        await shadow.attempt(gateway_engine)
+
+    assert offsets == [0, 200, 0]
+    async with gateway_engine.connect() as connection:
+        assert (await report(connection))["compared"]["failures"] == 1
+
+
+async def test_the_report_fails_where_nothing_was_compared(
+    gateway_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = gateway_engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    monkeypatch.setattr(cli_shadow, "Settings", lambda: settings(url))
+    before = await asyncio.to_thread(CliRunner().invoke, cli_shadow.shadow_app, ["report"])
+    await book(gateway_engine)
+    await shadow_of(gateway_engine).attempt(gateway_engine)
+    after = await asyncio.to_thread(CliRunner().invoke, cli_shadow.shadow_app, ["report"])
+
+    assert (before.exit_code, after.exit_code) == (1, 0), (before.output, after.output)
 
 
 async def test_a_comparison_that_fails_again_and_again_is_given_up_for_a_while(gateway_engine: AsyncEngine) -> None:

@@ -96,3 +96,11 @@ async def test_a_token_is_shown_when_it_is_made_and_never_again(gateway: Gateway
     assert id_ in listed
     assert token not in listed
     assert "revoked already" in await types("tokens", "revoke", id_, code=1)
+
+
+@pytest.mark.parametrize("name", ["x" * 201, "two\nlines", "bell\a"])
+async def test_a_name_that_no_line_of_the_audit_can_show_is_refused(gateway: Gateway, types: Types, name: str) -> None:
+    for words in (("tokens", "create", name), ("staff", "add", EMAIL, "--name", name, "--generate")):
+        assert "1 to 200 characters" in await types(*words, code=1)
+    assert "1 to 200 characters" in await types("tokens", "create", " ", code=1)
+    assert await fetch(gateway.engine, "SELECT name FROM staff UNION ALL SELECT name FROM api_token") == []

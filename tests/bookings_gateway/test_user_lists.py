@@ -1,5 +1,7 @@
 """Users listed: every sort, any page, filters, totals that are right, merges resolved."""
 
+import csv
+import io
 from typing import Any
 
 import pytest
@@ -147,6 +149,15 @@ async def test_the_export_holds_every_user_and_no_formula(admin: Admin) -> None:
     assert '"Two\nlines, one"' in response.text
 
 
+async def test_an_amount_below_zero_stays_a_number_in_the_export(admin: Admin) -> None:
+    await admin.heard(person("Ann Lee"), totals("Ann Lee", spent="-20.00"))
+
+    response = await admin.client.get("/api/admin/users/export")
+
+    (row,) = csv.DictReader(io.StringIO(response.text))
+    assert row["totalSpent"] == "-20.00"
+
+
 async def test_the_count_stays_right_when_its_rows_are_put_together(admin: Admin, gateway_engine: AsyncEngine) -> None:
     for number in range(70):
         await admin.heard(person(f"P{number} Lee"), payment(f"p{number}", None))
@@ -157,3 +168,18 @@ async def test_the_count_stays_right_when_its_rows_are_put_together(admin: Admin
     assert (await admin.get("/payments"))["total"] == 70
     assert await fetch(gateway_engine, "SELECT count(*) FROM customer_count") == [(1,)]
     assert await fetch(gateway_engine, "SELECT count(*) FROM payment_count") == [(1,)]
+
+
+@pytest.mark.parametrize("path", ["/users", "/users/export", "/payments", "/payments/export"])
+async def test_a_parameter_nobody_knows_is_refused_by_name(admin: Admin, path: str) -> None:
+    response = await admin.client.get(f"/api/admin{path}", params={"sotr": "name"})
+
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["where"] == "query.sotr"
+
+
+@pytest.mark.parametrize("path", ["/users/export", "/payments/export"])
+async def test_an_export_says_how_old_it_is(admin: Admin, path: str) -> None:
+    await admin.heard(person("Ann Lee"))
+
+    assert "users=2" in (await admin.client.get(f"/api/admin{path}")).headers["X-Read-Model-Heard"]

@@ -189,11 +189,14 @@ async def test_who_wanted_what_is_known_whatever_became_of_it(ann: Admin, asked:
     assert await write(ann, asked) in {200, 201, 204}
     ann.services.declines = True
     assert await write(ann, asked) == 409
+    ann.services.away.update(Part)
+    assert await write(ann, asked) == 503
+    ann.services.away.clear()
     ann.services.times_out = True
     assert await write(ann, asked) == 503
 
     lines = await fetch(ann.engine, "SELECT actor, outcome, action FROM audit ORDER BY id")
-    assert [line[:2] for line in lines] == [("ann@office", each) for each in ("done", "refused", "unknown")]
+    assert [line[:2] for line in lines] == [("ann@office", each) for each in ("done", "refused", "refused", "unknown")]
     assert len({action for _, _, action in lines}) == 1
 
 

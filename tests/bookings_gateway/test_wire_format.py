@@ -178,3 +178,38 @@ async def test_a_filter_narrows_and_the_total_counts_all_matches(
 
     assert [row["bookingReference"] for row in found] == references
     assert (await bookings_of(gateway_engine).find(wanted)).total == listing.total
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "expected"),
+    [
+        ("date", "'300000-01-01'", None),
+        ("date", "'infinity'", None),
+        ("date", "'-infinity'", None),
+        ("date", "'275760-09-13'", "+275760-09-12T23:00:00.000Z"),
+        ("date", "'275760-09-14'", None),
+        ("date", "'20000-07-01'", "+020000-06-30T23:00:00.000Z"),
+        ("date", "'4714-11-24 BC'", "-004713-11-24T00:01:15.000Z"),
+        ("date", "'0001-01-01'", "0001-01-01T00:01:15.000Z"),
+        ("timestamp", "'4714-11-24 00:00:00 BC'", "-004713-11-24T00:01:15.000Z"),
+        ("timestamp", "'294276-12-31 23:59:59'", None),
+        ("date[]", "ARRAY['300000-01-01', NULL, '4714-11-24 BC']::date[]", [None, None, "-004713-11-24T00:01:15.000Z"]),
+        ("date[][]", "ARRAY[['300000-01-01'], ['2025-01-31']]::date[]", [[None], ["2025-01-31T00:00:00.000Z"]]),
+        ("timestamptz", "'294276-12-31 23:59:59+00'", None),
+        ("numeric[][]", "ARRAY[[1, 2.50], [NULL, 4]]", [[1, 2.5], [None, 4]]),
+        ("numeric[]", "'[0:1]={1,2}'", [1, 2]),
+        ("numeric[]", "'{}'", []),
+        ("bigint[][][]", "ARRAY[[[1, 2], [3, 4]], [[5, 6], [7, 8]]]",
+         [[["1", "2"], ["3", "4"]], [["5", "6"], ["7", "8"]]]),
+        ("timestamptz[][]", "ARRAY[['2025-01-15 10:30+00'], ['infinity']]::timestamptz[]",
+         [["2025-01-15T10:30:00.000Z"], [None]]),
+    ],
+)  # fmt: skip
+async def test_both_paths_give_far_times_and_lists_of_lists_the_form_the_old_driver_gave_them(
+    gateway_engine: AsyncEngine, type_: str, value: str, expected: object
+) -> None:
+    await execute(gateway_engine, f"ALTER TABLE bookings ADD COLUMN odd {type_} DEFAULT {value}")
+    await book(gateway_engine)
+
+    old = json.loads(await bookings_of(gateway_engine).find_as_before(Filter()))
+    assert [old[0]["odd"], (await listing_of(gateway_engine))[0]["odd"]] == [expected, expected]

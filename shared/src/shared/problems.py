@@ -46,12 +46,16 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Answer every refusal, and a database that is away, as a problem."""
+    """Answer every refusal, a database that is away, and what nobody expected as a problem.
+
+    The last one goes on to the server all the same, which logs it.
+    """
     app.add_exception_handler(HTTPException, _http)  # type: ignore[arg-type]
     app.add_exception_handler(RequestValidationError, _validation)  # type: ignore[arg-type]
     app.add_exception_handler(Refusal, _refusal)  # type: ignore[arg-type]
     app.add_exception_handler(sqlalchemy.exc.SQLAlchemyError, _database)
     app.add_exception_handler(OSError, _database)
+    app.add_exception_handler(Exception, _unexpected)
 
 
 def problem(status: int, detail: str, **extra: object) -> JSONResponse:
@@ -67,7 +71,9 @@ def problem(status: int, detail: str, **extra: object) -> JSONResponse:
 
 
 async def _http(_: Request, error: HTTPException) -> JSONResponse:
-    return problem(error.status_code, str(error.detail))
+    answer = problem(error.status_code, str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -86,6 +92,10 @@ def refused(refusal: Refusal) -> JSONResponse:
 
 async def _refusal(_: Request, refusal: Refusal) -> Response:
     return refused(refusal)
+
+
+async def _unexpected(_: Request, __: Exception) -> JSONResponse:
+    return problem(500, "Something went wrong here; the service's log says what.")
 
 
 async def _database(_: Request, error: Exception) -> Response:

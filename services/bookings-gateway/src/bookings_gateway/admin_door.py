@@ -3,21 +3,18 @@
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Header, Query, Response
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.access.actor import Actor
 from bookings_gateway.access.audit import Values
+from bookings_gateway.age import AGE_HEADER, age
 from bookings_gateway.asked_write import AskedWrite, asked_write
 from bookings_gateway.export import LINES, guarded, lines_of
 from bookings_gateway.remote import Remote
 from bookings_gateway.schemas_admin import Word
-
-AGE_HEADER = "X-Read-Model-Heard"
 
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text holds none
 
@@ -34,22 +31,10 @@ _KEY = Header(
 Key = Annotated[str, _KEY]
 OptionalKey = Annotated[str | None, _KEY]
 
-AGED: dict[str, Any] = {
-    "headers": {
-        AGE_HEADER: {
-            "description": "When an event of each service was last taken in: `users=…, payments=…, stats=…`",
-            "schema": {"type": "string"},
-        }
-    }
-}
-
 
 def repeated(model: type) -> dict[int | str, dict[str, Any]]:
     """Return what the repetition of a key answers, for an operation's description."""
     return {200: {"model": model, "description": "Done before with this key"}}
-
-
-_HEARD = text("SELECT source, heard_at FROM heard ORDER BY source")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,20 +47,13 @@ class AdminDoor:
 
     async def say_age(self, response: Response) -> None:
         """Put on the answer how old the read model is."""
-        async with self.engine.connect() as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")  # one round trip instead of three
-            rows = (await connection.execute(_HEARD)).all()
-        response.headers[AGE_HEADER] = ", ".join(f"{row.source.strip('/')}={_shown(row.heard_at)}" for row in rows)
+        response.headers[AGE_HEADER] = await age(self.engine)
 
     def asking(
         self, actor: Actor, *, action: str, entity: str, after: Values | None = None
     ) -> AbstractAsyncContextManager[AskedWrite]:
         """Have another service write something for somebody, in the block this opens; see :func:`asked_write`."""
         return asked_write(self.engine, actor, AskedWrite(action=action, entity=entity, after=after))
-
-
-def _shown(moment: datetime | None) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") if moment else "never"
 
 
 async def csv_body(

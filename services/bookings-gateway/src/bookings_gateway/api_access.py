@@ -18,7 +18,6 @@ from bookings_gateway.access.sessions import Sessions
 from shared.problems import documented
 
 _LONGEST_BODY = 16 * 1024  # anybody may send one
-_NOT_KEPT = {"Cache-Control": "no-store"}
 
 Who = Annotated[Actor, Depends(current_actor)]
 
@@ -54,12 +53,12 @@ def _add_session(router: APIRouter, door: AccessDoor) -> None:
         session_id, actor = await log_in(door.engine, door.sessions, attempted)
         door.recent.drop(Kind.COOKIE, hashed(attempted.session_id or ""))
         door.browser.give(response, session_id)
-        return _state(actor, session_id, response)
+        return _state(actor, session_id)
 
     @router.get("/session")
-    async def session(actor: Who, request: Request, response: Response) -> SessionState:
+    async def session(actor: Who, request: Request) -> SessionState:
         """Say who is asking, and give the CSRF token again."""
-        return _state(actor, request.state.session_id, response)
+        return _state(actor, request.state.session_id)
 
     @router.post("/logout", status_code=204)
     async def logout(actor: Who, request: Request, response: Response) -> None:
@@ -70,8 +69,7 @@ def _add_session(router: APIRouter, door: AccessDoor) -> None:
             door.browser.take_back(response)
 
 
-def _state(actor: Actor, session_id: str | None, response: Response) -> SessionState:
-    response.headers.update(_NOT_KEPT)
+def _state(actor: Actor, session_id: str | None) -> SessionState:
     token = csrf_token(session_id) if session_id else None
     return SessionState(id=actor.id, name=actor.name, role=actor.role, csrf_token=token)
 

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.access.policy import LEGACY
 from bookings_gateway.admin_door import NO_NUL
+from bookings_gateway.age import AGE_HEADER, AGED, Age
 from bookings_gateway.errors import LegacyError, LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.listing import Filter
 from bookings_gateway.rollout.switch import Rollout
@@ -84,7 +85,9 @@ def create_router(rollout: Rollout) -> APIRouter:
 
 
 def _add_reading(router: APIRouter, rollout: Rollout) -> None:
-    @router.get("", response_class=Response)
+    age = Age(rollout.bookings.engine)
+
+    @router.get("", response_class=Response, responses={200: AGED})
     async def list_bookings(
         actor: Who,
         search: Annotated[
@@ -94,18 +97,22 @@ def _add_reading(router: APIRouter, rollout: Rollout) -> None:
         limit: Annotated[int | None, Query(ge=1, le=_LARGEST)] = None,
         offset: Annotated[int, Query(ge=0, le=_LARGEST)] = 0,
     ) -> Response:
-        """Return bookings as a bare array, newest first; `X-Total-Count` counts them before limit and offset."""
+        """Return bookings as a bare array, newest first; `X-Total-Count` counts them before limit and offset.
+
+        `X-Read-Model-Heard` says how old what is added to them is.
+        """
         body, total = await rollout.find(actor, Filter(search, status, limit, offset))
-        headers = {"X-Total-Count": str(total)} if total is not None else {}
+        headers = {"X-Total-Count": str(total), AGE_HEADER: await age.value()} if total is not None else {}
         return Response(body, media_type=_JSON, headers=headers)
 
     @router.get("/export", response_class=StreamingResponse)
     async def export_bookings(
+        actor: Who,
         search: Annotated[str | None, Query(pattern=NO_NUL, description="As in the listing")] = None,
         status: Annotated[str | None, Query(pattern=NO_NUL, description="In any case")] = None,
     ) -> StreamingResponse:
         """Return bookings as CSV in UTF-8, newest first; formulas quoted by an apostrophe."""
-        lines = rollout.bookings.export(Filter(search, status))
+        lines = rollout.export(actor, Filter(search, status))
         first = await anext(lines)  # what is wrong with the table is found before the answer has begun
         return StreamingResponse(
             _following(first, lines),
@@ -137,8 +144,8 @@ def _add_writing(router: APIRouter, rollout: Rollout) -> None:
         body: models.new,  # type: ignore[name-defined]
     ) -> Response:
         """Make a booking; id, reference, status and times are added where they are not given."""
-        written = await bookings.create(actor, body.given())
-        return Response(await rollout.answer(actor, written), status_code=201, media_type=_JSON)
+        written = await rollout.create(actor, body.given())
+        return Response(written, status_code=201, media_type=_JSON)
 
     @router.put("/{booking_id}", response_class=Response, responses=_CHANGED)
     async def update_booking(
@@ -148,8 +155,8 @@ def _add_writing(router: APIRouter, rollout: Rollout) -> None:
         if_match: Annotated[str | None, Header(description="The `ETag` the booking was read with")] = None,
     ) -> Response:
         """Change the given fields of a booking; with `If-Match`, only if nobody else has changed it since."""
-        written = await bookings.update(actor, booking_id, body.given(), seen=_versions(if_match))
-        return Response(await rollout.answer(actor, written), media_type=_JSON)
+        written = await rollout.update(actor, booking_id, body.given(), seen=_versions(if_match))
+        return Response(written, media_type=_JSON)
 
     @router.delete("/{booking_id}")
     async def delete_booking(actor: Who, booking_id: str) -> dict[str, bool]:

@@ -12,7 +12,8 @@ from bookings_gateway import schemas_admin as shown
 from bookings_gateway import schemas_payments as bodies
 from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.access.policy import PAYMENTS
-from bookings_gateway.admin_door import AGED, AdminDoor, Key, csv_body, repeated
+from bookings_gateway.admin_door import AdminDoor, Key, csv_body, repeated
+from bookings_gateway.age import AGE_HEADER, AGED, age
 from bookings_gateway.errors import Declined, PartAway
 from bookings_gateway.remote import Call, Part
 from bookings_gateway.schemas_lists import PaymentFilters, PaymentQuery
@@ -45,10 +46,13 @@ def _add_lists(routes: APIRouter, door: AdminDoor) -> None:
         items = [shown.PaymentItem.model_validate(shown.payment_item(row)) for row in page.rows]
         return shown.PaymentPage(data=items, total=page.total, limit=query.limit, offset=query.offset)
 
-    @routes.get("/export", response_class=StreamingResponse, responses={200: {"content": {"text/csv": {}}}})
+    @routes.get("/export", response_class=StreamingResponse, responses={200: {**AGED, "content": {"text/csv": {}}}})
     async def export_payments(filters: Annotated[PaymentFilters, Query()]) -> StreamingResponse:
         """Return all payments that match as CSV, safe to open in a spreadsheet."""
-        headers = {"Content-Disposition": 'attachment; filename="payments.csv"'}
+        headers = {
+            "Content-Disposition": 'attachment; filename="payments.csv"',
+            AGE_HEADER: await age(door.engine),
+        }
         body = csv_body(_EXPORTED, _cells(door, filters.wanted), amounts=_AMOUNTS)
         return StreamingResponse(body, media_type="text/csv; charset=utf-8", headers=headers)
 

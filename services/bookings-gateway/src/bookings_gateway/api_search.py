@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query, Response
 
 from bookings_gateway import schemas_admin as shown
 from bookings_gateway.access.policy import PREFIX
-from bookings_gateway.admin_door import AGED, AdminDoor
+from bookings_gateway.admin_door import AdminDoor
+from bookings_gateway.age import AGED
 from bookings_gateway.search import search
 from shared.problems import documented
 

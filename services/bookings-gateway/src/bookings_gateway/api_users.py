@@ -11,13 +11,15 @@ from bookings_gateway import customer_records as records
 from bookings_gateway import customers
 from bookings_gateway import schemas_admin as shown
 from bookings_gateway.access.policy import USERS
-from bookings_gateway.admin_door import AGED, AdminDoor, Limit, Offset, csv_body
+from bookings_gateway.admin_door import AdminDoor, Limit, Offset, csv_body
+from bookings_gateway.age import AGE_HEADER, AGED, age
 from bookings_gateway.api_user_parts import add_changes, add_fixed, add_records
 from bookings_gateway.schemas_lists import UserFilters, UserQuery
 from bookings_gateway.schemas_users import UserDetail
 from bookings_gateway.user_detail import detail
 from shared.problems import documented
 
+_AMOUNTS = frozenset(["totalSpent", "totalPaid", "totalRefunded"])
 _EXPORTED = (
     *("id", "email", "name", "firstName", "lastName", "phone", "companyName", "totalBookings", "totalSpent"),
     *("totalPaid", "totalRefunded", "firstBookingDate", "lastBookingDate", "lastActivityDate", "createdAt"),
@@ -44,11 +46,14 @@ def _add_lists(routes: APIRouter, door: AdminDoor) -> None:
         items = [shown.UserItem.model_validate(shown.user_item(row, door.currency)) for row in page.rows]
         return shown.UserPage(data=items, total=page.total, limit=query.limit, offset=query.offset)
 
-    @routes.get("/export", response_class=StreamingResponse, responses={200: {"content": {"text/csv": {}}}})
+    @routes.get("/export", response_class=StreamingResponse, responses={200: {**AGED, "content": {"text/csv": {}}}})
     async def export_users(filters: Annotated[UserFilters, Query()]) -> StreamingResponse:
         """Return all users that match as CSV, safe to open in a spreadsheet."""
-        headers = {"Content-Disposition": 'attachment; filename="users.csv"'}
-        body = csv_body(_EXPORTED, _cells(door, filters.wanted))
+        headers = {
+            "Content-Disposition": 'attachment; filename="users.csv"',
+            AGE_HEADER: await age(door.engine),
+        }
+        body = csv_body(_EXPORTED, _cells(door, filters.wanted), amounts=_AMOUNTS)
         return StreamingResponse(body, media_type="text/csv; charset=utf-8", headers=headers)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bookings_gateway.access import audit
 from bookings_gateway.access.actor import Actor
 from bookings_gateway.access.audit import Outcome, Values
-from bookings_gateway.errors import Declined
+from bookings_gateway.errors import Declined, PartNotReached
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,7 +28,8 @@ class AskedWrite:
 async def asked_write(engine: AsyncEngine, actor: Actor, write: AskedWrite) -> AsyncIterator[AskedWrite]:
     """Have another service write within this block. Commits the intent before it and the outcome after.
 
-    The block came to its end: done. The service declined: refused. Whatever else happens leaves it unknown.
+    The block came to its end: done. The service declined, or was never reached: refused. Whatever else happens leaves
+    it unknown.
     """
     async with engine.begin() as connection:
         id_ = await audit.record(
@@ -36,7 +37,7 @@ async def asked_write(engine: AsyncEngine, actor: Actor, write: AskedWrite) -> A
         )
     try:
         yield write
-    except Declined:
+    except (Declined, PartNotReached):
         await _settle(engine, id_, Outcome.REFUSED, write)
         raise
     await _settle(engine, id_, Outcome.DONE, write)

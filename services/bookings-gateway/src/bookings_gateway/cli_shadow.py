@@ -21,15 +21,16 @@ def _group() -> None:
 
 @shadow_app.command("report")
 def report_command() -> None:
-    """Show the differences found so far, grouped by field; exit code 1 if there are any."""
+    """Show the differences found so far, grouped by field; exit code 1 if there are any, or nothing was compared."""
     found = asyncio.run(_report(Settings()))
     compared = found["compared"]
     console.print(
         f"{compared['rows']} bookings in {compared['comparisons']} comparisons since {compared['since'] or 'never'}: "
-        f"{compared['rowsDifferent']} differed."
+        f"{compared['rowsDifferent']} differed, {compared['failures']} comparisons failed."
     )
     if found["differences"]:
         console.print(_table(found["differences"]))
+    if found["differences"] or not compared["rows"]:
         raise typer.Exit(1)
 
 

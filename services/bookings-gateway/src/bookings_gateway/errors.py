@@ -80,12 +80,18 @@ class PartAway(Refusal):
         super().__init__(f"The {service} service does not answer; try again.", service=service)
 
 
-class Declined(Refusal):
-    """The service that decides said no: its own status, sentence and facts."""
+class PartNotReached(PartAway):
+    """There was no connection to ask the service by: whatever it was asked for is not done."""
 
-    def __init__(self, status: int, detail: str, facts: dict[str, Any]) -> None:
+
+class Declined(Refusal):
+    """The service that decides said no: its own status, sentence and facts, and when to ask again."""
+
+    def __init__(self, status: int, detail: str, facts: dict[str, Any], *, retry_after: str | None = None) -> None:
         super().__init__(detail, **facts)
         self.status = status
+        if retry_after is not None:
+            self.headers = {"Retry-After": retry_after}
 
 
 class PreconditionMissing(Refusal):

@@ -13,11 +13,13 @@ LINES = 500
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-async def csv_lines(connection: AsyncConnection, queries: Queries, wanted: Filter) -> AsyncIterator[bytes]:
+async def csv_lines(
+    connection: AsyncConnection, queries: Queries, wanted: Filter, *, enriched: bool
+) -> AsyncIterator[bytes]:
     """Yield the header, then all bookings that match, newest first, in UTF-8. The caller keeps the connection open."""
-    header = queries.export_columns
+    header = queries.export_columns(enriched=enriched)
     yield lines_of([header])
-    async with connection.stream(queries.export(wanted), wanted.parameters) as result:
+    async with connection.stream(queries.export(wanted, enriched=enriched), wanted.parameters) as result:
         async for rows in result.partitions(LINES):
             yield lines_of([guarded(row, header, queries.export_amounts) for row in rows])
 

@@ -14,7 +14,7 @@ from bookings_gateway.errors import LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.layouts import PRESETS
 from bookings_gateway.no_contact import has_contact, way_to_a_contact
 
-_KEEP_SECONDS = 30.0
+_KEEP_SECONDS = 1.0
 _TIMES = ("timestamp with time zone", "timestamp without time zone")
 _TYPES: Mapping[str, Sequence[str]] = {
     "contact": ("jsonb", "json", "text", "character varying"),
@@ -170,12 +170,16 @@ def _or(types: Sequence[str]) -> str:
 
 
 class LegacyTableCache:
-    """The table, looked up again now and then: a column added by the legacy application shows within half a minute."""
+    """The table, looked up again every second it is asked for: what the legacy application alters shows by then."""
 
     def __init__(self, name: str, layout: Layout) -> None:
         self._name = name
         self.layout = layout
         self._found: LegacyTable | None = None
+        self._until = 0.0
+
+    def forget(self) -> None:
+        """Have the table looked up again: a statement made for it did not fit."""
         self._until = 0.0
 
     async def get(self, connection: AsyncConnection) -> LegacyTable:

@@ -3,7 +3,7 @@
 PostgreSQL builds the JSON, so a listing costs no work per row in this process.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import TextClause, text
@@ -35,11 +35,13 @@ from bookings_gateway.statements import (
     USERS_OF_ALL,
     USERS_OF_EACH,
     VERSION,
+    WRITTEN,
 )
 from bookings_gateway.wire import json_object, json_text, stored, wire
 from shared.money import exponent
 
 _MOST_STATEMENTS = 200
+_CELLS = {True: "{exported}", False: "{exported_as_before}"}
 _OF_ALL = {"users": USERS_OF_ALL, "payments": PAYMENTS_OF_ALL}
 _OF_EACH = {"users": USERS_OF_EACH, "payments": PAYMENTS_OF_EACH}
 
@@ -85,10 +87,11 @@ class Queries:
         kept = (name for name in table.columns if name != table.layout.user_id)
         self._names["kept"] = ", ".join(f"b.{quoted(name)}" for name in kept)
         self._names["searched"] = _searched(table)
-        exported = _exported(table, zone=zone)
-        self.export_columns = tuple(exported)
-        self.export_amounts = {name for name in exported if name == table.layout.final_amount}
-        self._names["exported"] = ", ".join(f"{text_} AS {quoted(name)}" for name, text_ in exported.items())
+        self._exported = {enriched: _exported(table, zone=zone, enriched=enriched) for enriched in _CELLS}
+        for enriched, cells in self._exported.items():
+            named = ", ".join(f"{text_} AS {quoted(name)}" for name, text_ in cells.items())
+            self._names[_CELLS[enriched].strip("{}")] = named
+        self.export_amounts = frozenset(filter(None, [table.layout.final_amount]))
         self._made: dict[object, TextClause] = {}
 
     def listing(self, wanted: Filter) -> TextClause:
@@ -101,9 +104,14 @@ class Queries:
         """One row: ``name`` of the snapshot and, unless it is ``:seen``, ``total`` matches and the page, ``bodies``."""
         return self._make(ANSWER, **_page(wanted), count=_searched_by(COUNT, wanted))
 
-    def export(self, wanted: Filter) -> TextClause:
-        """Every match as a row of texts, named by ``export_columns``."""
-        return self._make(EXPORT, payments=PAYMENTS_OF_ALL, condition=_condition(wanted))
+    def export(self, wanted: Filter, *, enriched: bool = True) -> TextClause:
+        """Every match as a row of texts, named by :meth:`export_columns`; else without the read model."""
+        payments = f"LEFT JOIN {PAYMENTS_OF_ALL}" if enriched else ""
+        return self._make(EXPORT, cells=_CELLS[enriched], payments=payments, condition=_condition(wanted))
+
+    def export_columns(self, *, enriched: bool = True) -> Sequence[str]:
+        """The header of an export."""
+        return tuple(self._exported[enriched])
 
     def booking(self) -> TextClause:
         """The one booking ``:id``."""
@@ -113,21 +121,24 @@ class Queries:
         """Name the version of the booking ``:id``; with ``lock`` nobody changes it until the transaction ends."""
         return self._make(VERSION, lock=LOCK if lock else "")
 
-    def insert(self, columns: Iterable[str]) -> TextClause:
-        """Insert what ``:body`` says of these columns; answers ``body`` and the row ``before`` (null) and ``after``."""
-        return self._write(INSERT, IMAGE_OF_NEW, columns)
+    def insert(self, columns: Iterable[str], *, enriched: bool = True) -> TextClause:
+        """Insert what ``:body`` says of these columns; answers ``body`` and the row ``before`` (null) and ``after``.
 
-    def update(self, columns: Iterable[str]) -> TextClause:
+        Not ``enriched``, it answers ``id`` instead of ``body``, and needs no read model.
+        """
+        return self._write(INSERT, IMAGE_OF_NEW, columns, enriched=enriched)
+
+    def update(self, columns: Iterable[str], *, enriched: bool = True) -> TextClause:
         """Change the booking ``:id`` likewise; answers nothing where there is none."""
-        return self._write(UPDATE, IMAGES, columns)
+        return self._write(UPDATE, IMAGES, columns, enriched=enriched)
 
     def delete(self) -> TextClause:
         """Delete the booking ``:id``; answers the row ``before``, and ``after``, which is null."""
         return self._make(DELETE)
 
-    def _write(self, template: str, images: str, columns: Iterable[str]) -> TextClause:
+    def _write(self, template: str, images: str, columns: Iterable[str], *, enriched: bool) -> TextClause:
         parts = {"before": template, "rows": "written", **_OF_EACH, "total": images}
-        return self._make(LISTING, tuple(columns), **parts)
+        return self._make(LISTING if enriched else WRITTEN, tuple(columns), **parts)
 
     def _make(self, template: str, columns: tuple[str, ...] = (), /, **parts: str) -> TextClause:
         key = (template, columns, *parts.items())
@@ -181,7 +192,7 @@ def _contact(table: LegacyTable, key: str) -> str:
     )
 
 
-def _exported(table: LegacyTable, *, zone: str) -> dict[str, str]:
+def _exported(table: LegacyTable, *, zone: str, enriched: bool) -> dict[str, str]:
     """Column → its text, of what the admin's table shows: nothing of participants, notes and invoices leaves."""
     layout = table.layout
     own = (layout.id, layout.reference, layout.status, layout.final_amount, layout.payment_date, layout.payment_method)
@@ -191,7 +202,7 @@ def _exported(table: LegacyTable, *, zone: str) -> dict[str, str]:
     added = {
         "customerName": _customer_name(table),
         **{f"customer{key.title()}": expression for key, expression in people.items()},
-        "paymentStatus": PAYMENT_STATUS,
+        **({"paymentStatus": PAYMENT_STATUS} if enriched else {}),
     }
     return {name: f"CAST({expression} AS text)" for name, expression in (shown | added).items()}
 

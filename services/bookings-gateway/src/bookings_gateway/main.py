@@ -20,6 +20,7 @@ from bookings_gateway.export_turns import ExportTurns
 from bookings_gateway.handlers import ReadModelHandler
 from bookings_gateway.history import compose as history_parts
 from bookings_gateway.history import worker
+from bookings_gateway.legacy_errors import answer_in_legacy_form
 from bookings_gateway.legacy_table import LegacyTableCache
 from bookings_gateway.remote import Part, Remote
 from bookings_gateway.rollout.flags import SHIPPED, Flags
@@ -78,6 +79,7 @@ def application(settings: Settings, service: Service, rollout: Rollout, door: Ad
     app = create_web_app(
         service, title="bookings-gateway", description="The legacy bookings API, kept; its changes, published."
     )
+    answer_in_legacy_form(app)
     app.include_router(create_router(rollout))
     app.include_router(api_rollout.create_router(service.engine, rollout.flags))
     app.include_router(api_migration.create_router(history_parts.history(service.engine, settings)))

@@ -1,4 +1,4 @@
-"""The other services' internal APIs: one client, a short time limit, and their refusals passed on.
+"""The other services' internal APIs: a client each, a short time limit, and their refusals passed on.
 
 A call is made once: who repeats a write does so with the same ``Idempotency-Key``. A service that is away, or answers
 what was not agreed on, costs its part of the admin alone (503).
@@ -16,7 +16,7 @@ import httpx
 import structlog
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from bookings_gateway.errors import Declined, PartAway
+from bookings_gateway.errors import Declined, PartAway, PartNotReached
 from shared.internal_api import INTERNAL
 from shared.service import Service
 from shared.tracing import child_traceparent
@@ -27,7 +27,13 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 _SECONDS = 1.0
 _PATIENT_SECONDS = 20.0  # a refund waits for Stripe
+_CONNECTING_SECONDS = 0.7  # before the time limit: a request that was never sent is not done for certain
+_TIMEOUT = httpx.Timeout(None, connect=_CONNECTING_SECONDS, pool=_CONNECTING_SECONDS)  # the limit is of the whole call
+_LIMITS = httpx.Limits(max_connections=50, max_keepalive_connections=20)
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _PASSED_ON = frozenset([400, 404, 409, 412, 422, 428])
+_BUSY = 503  # of the service itself, if it says when to come again; without that the service is as good as away
+_RETRY_AFTER = "Retry-After"
 _PROBLEM = frozenset(["type", "title", "status", "detail"])
 
 
@@ -53,7 +59,10 @@ class Call:
 
 
 class Remote:
-    """The clients of the other services. ``transports`` replaces the network, for tests."""
+    """The clients of the other services. ``transports`` replaces the network, for tests.
+
+    Each has connections of its own: those that wait for a service that hangs are not what another is asked by.
+    """
 
     def __init__(
         self,
@@ -63,16 +72,24 @@ class Remote:
     ) -> None:
         self._urls = {part: url.rstrip("/") for part, url in urls.items()}
         authorization = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
-        self._client = httpx.AsyncClient(
-            timeout=_SECONDS, headers=authorization, mounts=transports or {}, trust_env=False
-        )
+        self._clients = {
+            part: httpx.AsyncClient(
+                timeout=_TIMEOUT, limits=_LIMITS, headers=authorization, mounts=transports or {}, trust_env=False
+            )
+            for part in urls
+        }
 
     async def run(self, _: Service) -> None:
         """Close the connections when the service ends."""
         try:
             await asyncio.Event().wait()
         finally:
-            await self._client.aclose()
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for client in self._clients.values():
+            await client.aclose()
 
     async def ask(self, call: Call, model: type[Answer]) -> Answer:
         """Return what the service answers; raises :class:`Declined` or :class:`PartAway`."""
@@ -93,27 +110,29 @@ class Remote:
 
     async def _accepted(self, call: Call) -> httpx.Response:
         response = await self._send(call)
-        if response.status_code in _PASSED_ON:
+        status = response.status_code
+        if status in _PASSED_ON or (status == _BUSY and _RETRY_AFTER in response.headers):
             raise _declined(call, response)
         if not response.is_success:
-            log.warning("part_refused", part=call.part, path=call.path, status=response.status_code)
+            log.warning("part_refused", part=call.part, path=call.path, status=status)
             raise PartAway(call.part)
         return response
 
     async def _send(self, call: Call) -> httpx.Response:
         query = {name: value for name, value in (call.query or {}).items() if value is not None}
         try:
-            return await self._client.request(
-                call.method,
-                f"{self._urls[call.part]}{INTERNAL}{call.path}",
-                params=query or None,
-                json=call.body,
-                headers={"traceparent": child_traceparent(None), **(call.headers or {})},
-                timeout=_PATIENT_SECONDS if call.patient else _SECONDS,
-            )
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(_PATIENT_SECONDS if call.patient else _SECONDS):
+                return await self._clients[call.part].request(
+                    call.method,
+                    f"{self._urls[call.part]}{INTERNAL}{call.path}",
+                    params=query or None,
+                    json=call.body,
+                    headers={"traceparent": child_traceparent(None), **(call.headers or {})},
+                )
+        except (httpx.HTTPError, TimeoutError) as error:
             log.warning("part_away", part=call.part, path=call.path, error=type(error).__name__)
-            raise PartAway(call.part) from None
+            never_sent = isinstance(error, _NEVER_SENT)
+            raise (PartNotReached if never_sent else PartAway)(call.part) from None
 
 
 def idempotent(key: str | None) -> dict[str, str]:
@@ -129,4 +148,5 @@ def _declined(call: Call, response: httpx.Response) -> Declined | PartAway:
     if not isinstance(problem, dict) or "detail" not in problem:
         return PartAway(call.part)
     facts = {str(name): value for name, value in problem.items() if name not in _PROBLEM}
-    return Declined(HTTPStatus(response.status_code), str(problem["detail"]), facts)
+    retry_after = response.headers.get(_RETRY_AFTER)
+    return Declined(HTTPStatus(response.status_code), str(problem["detail"]), facts, retry_after=retry_after)

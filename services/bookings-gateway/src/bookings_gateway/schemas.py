@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
 from bookings_gateway.domain import Layout
+from bookings_gateway.errors import LegacyError
 
 Text = Annotated[str, Field(min_length=1, max_length=50)]
 
@@ -18,8 +19,14 @@ class BookingBody(BaseModel):
     model_config = ConfigDict(extra="allow", validate_by_name=False, validate_by_alias=True)
 
     def given(self) -> dict[str, Any]:
-        """Return what the body names, by wire name, as JSON values; money as exact strings."""
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        """Return what the body names, by wire name, as JSON values; money as exact strings.
+
+        Raises :class:`LegacyError` for what is nested deeper than pydantic writes, some 250 levels.
+        """
+        try:
+            return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        except ValueError as error:
+            raise LegacyError("The body is nested too deeply") from error
 
 
 _FIELDS: Mapping[str, Any] = {

@@ -24,7 +24,9 @@ PaymentSort = Literal["createdAt", "paidAt", "amount", "refunded", "status", "me
 
 
 class _Listing(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=False, validate_by_alias=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=False, validate_by_alias=True, extra="forbid"
+    )  # a filter with a typing error must not show everybody
 
     search: Annotated[
         str | None,

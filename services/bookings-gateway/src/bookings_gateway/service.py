@@ -5,9 +5,10 @@ trigger's business.
 import json
 import re
 import secrets
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row, TextClause
@@ -27,6 +28,9 @@ from shared.ids import new_id
 from shared.signal import Signal
 from shared.tracing import child_traceparent
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 # Read aloud and typed from paper: no 0/O, 1/I/L, no vowels that make words.
 _REFERENCE_ALPHABET = "23456789BCDFGHJKMNPQRSTVWXYZ"
 _REFERENCE_LENGTH = 11
@@ -36,7 +40,27 @@ _ANSWERED_ONLY = frozenset(["customerName", "customerEmail", "user", "paymentSta
 _UNIQUE = "23505"
 _IN_USE = "23503"
 _BAD_VALUES = ("22", "23")
+# What a statement made for another shape of the table fails with: of a name or type, or of a value not of the type.
+_MISFIT = ("42", "22")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _as_the_table_is(
+    work: Callable[Concatenate["Bookings", P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate["Bookings", P], Coroutine[Any, Any, T]]:
+    """Do it once more where the statement did not fit: the table may have been altered since it was looked up."""
+
+    @wraps(work)
+    async def twice(self: "Bookings", /, *args: P.args, **named: P.kwargs) -> T:
+        try:
+            return await work(self, *args, **named)
+        except DBAPIError as error:
+            if not (sqlstate(error) or "").startswith(_MISFIT):
+                raise
+        self.tables.forget()
+        return await work(self, *args, **named)
+
+    return twice
 
 
 class Bookings:
@@ -55,6 +79,7 @@ class Bookings:
         self._queries: tuple[LegacyTable, Queries] | None = None
         self._answers = Answers()
 
+    @_as_the_table_is
     async def find(self, wanted: Filter) -> Listing:
         """Return the bookings wanted, newest first."""
         async with self._reading.connect() as connection:
@@ -64,6 +89,7 @@ class Bookings:
             self._answers.keep(found.snapshot, question, found.listing)
             return found.listing
 
+    @_as_the_table_is
     async def find_as_before(self, wanted: Filter) -> bytes:
         """Return the page wanted as the old server did: nothing added, neither search nor status known."""
         async with self._reading.connect() as connection:
@@ -71,53 +97,62 @@ class Bookings:
             rows = await old_rows(connection, table, self._zone_info, limit=wanted.limit, offset=wanted.offset)
         return _array([row.encode() for row in rows])
 
+    @_as_the_table_is
     async def get_as_before(self, id_: str) -> bytes:
         """Return one booking likewise; raises :class:`BookingNotFound`."""
         async with self._reading.connect() as connection:
             table = await self.tables.get(connection)
             _require_id(table, id_)
-            row = await old_row(connection, table, self._zone_info, id_)
-        if row is None:
-            raise BookingNotFound
-        return row.encode()
+            return await self._as_before(connection, table, id_)
 
-    async def export(self, wanted: Filter) -> AsyncIterator[bytes]:
+    async def export(self, wanted: Filter, *, enriched: bool = True) -> AsyncIterator[bytes]:
         """Yield the bookings wanted as CSV, header first; their limit and offset are not looked at."""
         async with self.engine.connect() as connection:
             _, queries = await self.prepared(connection)
-            async for lines in csv_lines(connection, queries, wanted):
+            async for lines in csv_lines(connection, queries, wanted, enriched=enriched):
                 yield lines
 
+    @_as_the_table_is
     async def get(self, id_: str) -> bytes:
         """Return one booking as a JSON object; raises :class:`BookingNotFound`."""
         async with self._reading.connect() as connection:
             table, queries = await self.prepared(connection)
             _require_id(table, id_)
-            body: bytes | None = (await connection.execute(queries.booking(), {"id": id_})).scalar_one_or_none()
-        if body is None:
-            raise BookingNotFound
-        return body
+            return await self._read(connection, table, queries, id_, enriched=True)
 
+    @_as_the_table_is
     async def version(self, id_: str) -> str | None:
         """Name the version a booking has now; ``None`` where there is none."""
         async with self._reading.connect() as connection:
             table, queries = await self.prepared(connection)
             return await self._version(connection, queries.version(lock=False), id_) if table.can_be_id(id_) else None
 
-    async def create(self, actor: Actor, fields: Mapping[str, Any]) -> bytes:
-        """Insert a booking and return it as a JSON object; raises a :class:`LegacyError`."""
+    @_as_the_table_is
+    async def create(self, actor: Actor, fields: Mapping[str, Any], *, enriched: bool = True) -> bytes:
+        """Insert a booking and return it as a JSON object; raises a :class:`LegacyError`.
+
+        Not ``enriched``, the answer is the old one and nothing of the read model is needed.
+        """
         async with self.engine.begin() as connection:
             table, queries = await self.prepared(connection)
             values = _complete(_columns_of(table, fields), table)
-            written = await self._write(connection, queries.insert(values), values)
+            written = await self._write(connection, queries.insert(values, enriched=enriched), values)
             await record(connection, actor, table.layout, "create", written)
+            body = written.body if enriched else await self._as_before(connection, table, written.id)
         self._changed.set()
-        return bytes(written.body)
+        return bytes(body)
 
+    @_as_the_table_is
     async def update(
-        self, actor: Actor, id_: str, fields: Mapping[str, Any], *, seen: Collection[str] | None = None
+        self,
+        actor: Actor,
+        id_: str,
+        fields: Mapping[str, Any],
+        *,
+        seen: Collection[str] | None = None,
+        enriched: bool = True,
     ) -> bytes:
-        """Change the given fields and return the booking as a JSON object; raises a :class:`LegacyError`.
+        """Change the given fields and return the booking as a JSON object, likewise; raises a :class:`LegacyError`.
 
         ``seen`` names versions: any other is not changed (:class:`BookingChanged`).
         """
@@ -130,11 +165,15 @@ class Bookings:
                 await self._require(connection, queries, id_, seen)
             values = _columns_of(table, fields) | _present({table.layout.updated_at: _now()})
             values.pop(table.layout.id, None)
-            written = await self._write(connection, queries.update(values), values, id_)
+            if not values:
+                return await self._read(connection, table, queries, id_, enriched=enriched)
+            written = await self._write(connection, queries.update(values, enriched=enriched), values, id_)
             await record(connection, actor, table.layout, "update", written)
+            body = written.body if enriched else await self._as_before(connection, table, written.id)
         self._changed.set()
-        return bytes(written.body)
+        return bytes(body)
 
+    @_as_the_table_is
     async def delete(self, actor: Actor, id_: str) -> None:
         """Delete a booking for good, as the legacy application does; raises :class:`BookingNotFound`."""
         async with self.engine.begin() as connection:
@@ -150,6 +189,22 @@ class Bookings:
         if self._queries is None or self._queries[0] is not table:
             self._queries = table, Queries(table, currency=self._currency, zone=self._zone)
         return self._queries
+
+    async def _read(
+        self, connection: AsyncConnection, table: LegacyTable, queries: Queries, id_: str, *, enriched: bool
+    ) -> bytes:
+        if not enriched:
+            return await self._as_before(connection, table, id_)
+        body: bytes | None = (await connection.execute(queries.booking(), {"id": id_})).scalar_one_or_none()
+        if body is None:
+            raise BookingNotFound
+        return body
+
+    async def _as_before(self, connection: AsyncConnection, table: LegacyTable, id_: str) -> bytes:
+        row = await old_row(connection, table, self._zone_info, id_)
+        if row is None:
+            raise BookingNotFound
+        return row.encode()
 
     async def _require(self, connection: AsyncConnection, queries: Queries, id_: str, seen: Collection[str]) -> None:
         try:
@@ -169,7 +224,7 @@ class Bookings:
     async def _write(
         self, connection: AsyncConnection, writing: TextClause, values: Mapping[str, Any], id_: str | None = None
     ) -> Row[Any]:
-        """Run a write and return ``body``, ``before`` and ``after``; raises a :class:`LegacyError`."""
+        """Run a write and return ``body`` or ``id``, ``before`` and ``after``; raises a :class:`LegacyError`."""
         parameters = {"traceparent": child_traceparent(None), "zone": self._zone}
         parameters |= ({"body": _as_json(values)} if values else {}) | ({"id": id_} if id_ else {})
         try:
@@ -225,8 +280,14 @@ def _refusal(error: DBAPIError) -> Exception:
     if state == _IN_USE:
         return LegacyError("The booking is tied to other records")
     if state.startswith(_BAD_VALUES):
-        return LegacyError(str(error.orig.__cause__ if error.orig else error))
+        return LegacyError(_message(error))
     return error
+
+
+def _message(error: DBAPIError) -> str:
+    """Return what went wrong, without the detail, which may be the whole row with what is noted of participants."""
+    cause = error.orig.__cause__ if error.orig else None
+    return str(getattr(cause, "message", None) or "The database refuses these values")
 
 
 def new_reference() -> str:

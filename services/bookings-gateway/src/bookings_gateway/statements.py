@@ -40,10 +40,10 @@ LISTING = """
     ORDER BY b.{created_at} DESC, b.{id}
 """
 EXPORT = """
-    SELECT {exported}
+    SELECT {cells}
     FROM {table} b
     CROSS JOIN LATERAL ({contact_object}) c
-    LEFT JOIN {payments}
+    {payments}
     WHERE {condition}
     ORDER BY b.{created_at} DESC, b.{id}
 """
@@ -111,6 +111,8 @@ UPDATE = f"""
         FROM was CROSS JOIN {RECORD} WHERE b.{{id}} = was.{{id}} RETURNING b.*
     )
 """
+# The answer of a write that reads nothing of the read model.
+WRITTEN = "{before}SELECT CAST(b.{id} AS text) AS id{total} FROM written b"
 DELETE = f"""
     WITH {{prepare}}, {_WAS}
     DELETE FROM {{table}} b USING was WHERE b.{{id}} = was.{{id}}

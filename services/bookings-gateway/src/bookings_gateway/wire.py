@@ -10,6 +10,8 @@ from bookings_gateway.legacy_table import literal, quoted
 
 _UTC = """'YYYY-MM-DD"T"HH24\\:MI\\:SS.MS"Z"'"""  # milliseconds are cut, not rounded, by both
 _FOUR_DIGIT_YEARS = "'0001-01-01 00\\:00\\:00Z' AND '9999-12-31 23\\:59\\:59.999999Z'"
+_NEAR_LOCAL = "'0001-01-02' AND '9999-12-30'"  # in whatever zone, an instant within these years
+_LATEST = "'275761-01-01'"  # later than JavaScript's last time in whatever zone, and PostgreSQL has it as a timestamp
 
 Form = Callable[[str, str], str]
 
@@ -35,12 +37,15 @@ def _instant(column: str, _zone: str) -> str:
 def _local_time(column: str, zone: str) -> str:
     """A time without zone, and the midnight of a date, were taken as the server's own time.
 
-    One that comes twice, when clocks go back, is the earlier in JavaScript and the later in PostgreSQL.
+    One that comes twice, when clocks go back, is the earlier in JavaScript and the later in PostgreSQL. A far one is
+    cast only where it can be: a date reaches further than a timestamp, and one further back than an hour before it.
     """
     later = f"(CAST({column} AS timestamp) AT TIME ZONE '{zone}')"
     earlier = f"{later} - interval '1 hour'"
     instant = f"CASE WHEN ({earlier}) AT TIME ZONE '{zone}' = {column} THEN {earlier} ELSE {later} END"
-    return _instant(f"({instant})", zone)
+    written = f"to_char(({instant}) AT TIME ZONE 'UTC', {_UTC})"
+    far = f"CASE WHEN {column} < {_LATEST} THEN gateway.far_local_time(CAST({column} AS timestamp), '{zone}') END"
+    return f"CASE WHEN {column} BETWEEN {_NEAR_LOCAL} THEN {written} ELSE {far} END"
 
 
 def _finite(column: str, _zone: str) -> str:
@@ -49,11 +54,16 @@ def _finite(column: str, _zone: str) -> str:
 
 
 def _list_of(form: Form) -> Form:
-    """A list of one dimension whose items have a form of their own."""
+    """A list, or a list of lists, whose items have a form of their own."""
 
     def listed(column: str, zone: str) -> str:
-        items = f"SELECT json_agg({form('item', zone)}) FROM unnest({column}) item"  # noqa: S608 - a quoted column
-        return f"CASE WHEN {column} IS NOT NULL THEN coalesce(({items}), '[]') END"
+        item = form("item", zone)
+        flat = f"SELECT json_agg({item}) FROM unnest({column}) item"  # noqa: S608 - a quoted column
+        texts = f"SELECT coalesce(CAST(to_json({item}) AS text), 'null') FROM unnest({column}) item"  # noqa: S608
+        lengths = f"SELECT array_length({column}, d) FROM generate_series(1, array_ndims({column})) d"  # noqa: S608
+        nested = f"gateway.nested(ARRAY({texts}), ARRAY({lengths}))"
+        one = f"WHEN {column} IS NOT NULL THEN coalesce(({flat}), '[]')"
+        return f"CASE WHEN array_ndims({column}) > 1 THEN {nested} {one} END"
 
     return listed
 
@@ -118,8 +128,12 @@ _FORMS_OF_LISTS: Mapping[str, Form] = {
 def wire(column: str, type_: str, *, zone: str) -> str:
     """Return the SQL expression whose JSON is what the old server sent for ``column`` (quoted) of ``type_``.
 
-    What is not listed was text to the old driver: numeric, bigint, uuid, enumerations, times of day.
+    What is not listed was text to the old driver: numeric, bigint, uuid, enumerations, times of day. What is then
+    written without escaping is cast to its own type, which costs nothing: where the column has become another one, the
+    statement fails instead of writing what is no JSON.
     """
+    if type_ in _AS_IT_STANDS | _NEVER_ESCAPED:
+        column = f"CAST({column} AS {type_})"
     forms = _FORMS_OF_LISTS if type_.endswith("[]") else _FORMS
     return forms.get(type_.removesuffix("[]"), _as_text)(column, zone)
 

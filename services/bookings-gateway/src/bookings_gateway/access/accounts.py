@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from bookings_gateway.access import audit
 from bookings_gateway.access.actor import Actor, Role
 from bookings_gateway.access.errors import StaffRefusal
+from bookings_gateway.access.names import usable_name
 from bookings_gateway.access.passwords import LONGEST, SHORTEST, hash_password
 from shared.ids import new_id
 
@@ -44,7 +45,7 @@ async def add_staff(engine: AsyncEngine, actor: Actor, *, email: str, name: str,
     address, id_ = normalised_email(email), new_id()
     if not _EMAIL.fullmatch(address) or len(address) > _LONGEST_EMAIL:
         raise StaffRefusal(f"{email!r} is no e-mail address.")
-    row = {"id": id_, "email": address, "name": name.strip() or address, "role": role}
+    row = {"id": id_, "email": address, "name": usable_name(name.strip() or address), "role": role}
     password_hash = await _usable_hash(password, address)
     try:
         async with engine.begin() as connection:

@@ -12,6 +12,15 @@ class NotLoggedIn(Refusal):
         super().__init__("Log in by POST /api/admin/login, or send a token as `Authorization: Bearer …`.")
 
 
+class NoSuchPath(Refusal):
+    """A path with characters that none of ours has."""
+
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("Not Found")
+
+
 class WrongCredentials(Refusal):
     """No such account, a disabled one, or another password: nobody is told which."""
 

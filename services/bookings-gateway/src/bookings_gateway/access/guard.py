@@ -15,12 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette._utils import get_route_path
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bookings_gateway.access.actor import Actor, Role
 from bookings_gateway.access.browser import Browser
-from bookings_gateway.access.errors import Forbidden, NotLoggedIn, UnruledRoute
-from bookings_gateway.access.policy import LEGACY, LOGIN, POLICY, PREFIX
+from bookings_gateway.access.errors import Forbidden, NoSuchPath, NotLoggedIn, UnruledRoute
+from bookings_gateway.access.policy import LEGACY, LOGIN, POLICY, PREFIX, is_below
 from bookings_gateway.access.recent import Kind, Recent
 from bookings_gateway.access.secrets import hashed
 from bookings_gateway.access.sessions import Sessions
@@ -32,6 +32,8 @@ from shared.refusals import Refusal
 LookUp = Callable[[AsyncEngine, bytes], Awaitable[Actor | None]]
 
 _SAFE = frozenset(["GET", "HEAD", "OPTIONS"])
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _AWAY = "The database cannot be reached; try again"
 
 
@@ -117,12 +119,15 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = get_route_path(scope) if scope["type"] == "http" else ""  # the one the router goes by
-        answer = await self._refusal(scope, path) if _is_below(PREFIX, path) else None
-        await (answer or self._app)(scope, receive, send)
+        if not is_below(PREFIX, path):
+            await self._app(scope, receive, send)
+            return
+        answer = await self._refusal(scope, path)
+        await (answer or self._app)(scope, receive, _private(send))
 
     async def _refusal(self, scope: Scope, path: str) -> JSONResponse | None:
         """Return the answer to a request that may not go on; a legacy one in the legacy form."""
-        is_legacy = _is_below(LEGACY, path)
+        is_legacy = is_below(LEGACY, path)
         try:
             await self._admit(HTTPConnection(scope), path)
         except Refusal as refusal:
@@ -135,6 +140,8 @@ class Guard:
 
     async def _admit(self, connection: HTTPConnection, path: str) -> None:
         """Put the actor on the request; raises a :class:`Refusal` if it may not go on."""
+        if _CONTROL.search(path):  # a pattern's end also fits before a newline, so rules and routes may not agree
+            raise NoSuchPath
         method, browser = connection.scope["method"], self._access.browser
         least = self._least(method, path)
         if least is None:
@@ -156,8 +163,15 @@ class Guard:
         return Role.VIEWER
 
 
-def _is_below(prefix: str, path: str) -> bool:
-    return path == prefix or path.startswith(f"{prefix}/")
+def _private(send: Send) -> Send:
+    """Let no cache keep an answer, and no browser guess what kind of thing it is."""
+
+    async def private(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *_HEADERS]
+        await send(message)
+
+    return private
 
 
 def _legacy(status: int, message: str) -> JSONResponse:

@@ -50,3 +50,8 @@ POLICY: Mapping[tuple[str, str], Role] = {
     ("GET", f"{PAYMENTS}/{{payment_id}}"): Role.VIEWER,
     ("POST", f"{PAYMENTS}/{{payment_id}}/refund"): Role.ADMIN,
 }
+
+
+def is_below(prefix: str, path: str) -> bool:
+    """Whether a path is the prefix itself, or one below it."""
+    return path == prefix or path.startswith(f"{prefix}/")

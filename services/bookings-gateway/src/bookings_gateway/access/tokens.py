@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bookings_gateway.access import audit
 from bookings_gateway.access.actor import Actor, Role
 from bookings_gateway.access.errors import StaffRefusal
+from bookings_gateway.access.names import usable_name
 from bookings_gateway.access.secrets import hashed, new_secret
 from shared.ids import new_id
 
@@ -40,9 +41,9 @@ _REVOKE = text("UPDATE api_token SET revoked_at = now() WHERE id = :id AND revok
 
 
 async def create_token(engine: AsyncEngine, actor: Actor, *, name: str, role: Role, lifetime: timedelta) -> str:
-    """Make a token and return it; commits. Nobody can be shown it again."""
+    """Make a token and return it; commits. Nobody can be shown it again. Raises :class:`StaffRefusal`."""
     token, id_ = f"{_KIND}{new_secret()}", new_id()
-    row = {"id": id_, "token_hash": hashed(token), "name": name, "role": role, "lifetime": lifetime}
+    row = {"id": id_, "token_hash": hashed(token), "name": usable_name(name), "role": role, "lifetime": lifetime}
     async with engine.begin() as connection:
         expires_at = (await connection.execute(_CREATE, row)).scalar_one()
         after = {"role": role, "expires_at": expires_at}

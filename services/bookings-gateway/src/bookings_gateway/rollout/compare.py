@@ -19,6 +19,7 @@ class Kind(StrEnum):
     TYPE = "type"
     VALUE = "value"
     ORDER = "order"
+    ERROR = "error"  # no answer at all
 
 
 @dataclass(frozen=True, slots=True)

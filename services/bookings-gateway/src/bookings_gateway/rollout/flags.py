@@ -1,6 +1,7 @@
 """What is switched on for whom. Without somebody to ask for, without a readable file, on any error: off."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +24,7 @@ log = structlog.get_logger(__name__)
 SHIPPED = Path(__file__).parent / "flags.json"
 _LOOK_EVERY_SECONDS = 0.5
 _MOST_REMEMBERED = 1000
+_REMEMBERED_SECONDS = 1.0  # what a flag says may depend on the time
 
 # Replicas that saw the same change at once take turns, and the second finds it written down.
 _LOCK = text("SELECT pg_advisory_xact_lock(7301955104)")
@@ -62,6 +64,7 @@ class Flags:
         api.set_provider(self._provider, domain)
         self._client = api.get_client(domain)
         self._answers: dict[tuple[Flag, Actor], bool] = {}
+        self._until = 0.0
         self._due: Mapping[str, str] = {}
         self.reload()
 
@@ -74,10 +77,11 @@ class Flags:
         """Say whether the flag is on for this actor: by the role, and by a share of ids, as the file says."""
         if actor is None:
             return False
-        key = flag, actor
+        key, now = (flag, actor), time.monotonic()
+        if now >= self._until or len(self._answers) >= _MOST_REMEMBERED:
+            self._answers.clear()
+            self._until = now + _REMEMBERED_SECONDS
         if key not in self._answers:
-            if len(self._answers) >= _MOST_REMEMBERED:
-                self._answers.clear()
             context = EvaluationContext(str(actor.id), {"role": str(actor.role)})
             self._answers[key] = self._client.get_boolean_value(flag, False, context)  # noqa: FBT003 - the default
         return self._answers[key]

@@ -13,7 +13,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bookings_gateway.legacy_table import LegacyTable, quoted
-from bookings_gateway.rollout.old_types import encode
+from bookings_gateway.rollout.old_types import encode, is_read
 
 _PAGE = " LIMIT :limit OFFSET :offset"
 # format() writes a value as the server sends it to a driver; a cast to text does not, for inet.
@@ -59,10 +59,14 @@ def _types(table: LegacyTable) -> Mapping[str, str]:
 
 
 def _query(table: LegacyTable, types: Mapping[str, str], condition: str, paging: str) -> TextClause:
-    columns = ", ".join(
-        f"CASE WHEN b.{quoted(name)} IS NOT NULL THEN format('%s', b.{quoted(name)}) END" for name in types
-    )
+    columns = ", ".join(_column(f"b.{quoted(name)}", type_) for name, type_ in types.items())
     return text(_ROWS.format(columns=columns, condition=condition, **table.names) + paging)
+
+
+def _column(name: str, type_: str) -> str:
+    """A value as text; one that is read by its type is cast to it, so that a column of another type by now fails."""
+    typed = f"CAST({name} AS {type_})" if is_read(type_) else name
+    return f"CASE WHEN {name} IS NOT NULL THEN format('%s', {typed}) END"
 
 
 def _objects(rows: Sequence[Sequence[Any]], types: Mapping[str, str], zone: tzinfo) -> list[str]:

@@ -22,7 +22,7 @@ _POINT = re.compile(r"<?\(([^,]+),([^)]+)\)(?:,([^>]+)>)?")
 _ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,{}]+)|([{},])', re.DOTALL)
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
 _CYCLE = 400  # years after which the calendar repeats itself
-_LATEST_YEAR = 275760
+_LATEST = (275760, "09-13T00:00:00.000Z")  # JavaScript's last time
 
 
 def encode(value: Text, type_: str, zone: tzinfo) -> str:
@@ -33,6 +33,11 @@ def encode(value: Text, type_: str, zone: tzinfo) -> str:
         item = _ITEMS.get(type_[:-2])
         return _string(value, zone) if item is None else _list(value, item, zone)
     return _VALUES.get(type_, _string)(value, zone)
+
+
+def is_read(type_: str) -> bool:
+    """Whether a value of this type is more than a string to the old driver, and the type's name says all of it."""
+    return type_ in _VALUES or (type_.endswith("[]") and type_[:-2] in _ITEMS and type_ != "character[]")
 
 
 def _string(value: str, _zone: tzinfo) -> str:
@@ -61,11 +66,18 @@ def _moment(value: str, zone: tzinfo) -> str:
         return "null"
     year, month, day, hour, minute, second = (int(part or 0) for part in found.group(1, 2, 3, 4, 5, 6))
     year = 1 - year if found[9] else year
-    shift = 0 if 1 < year < 9999 else (year - 2000) // _CYCLE * _CYCLE  # what datetime does not reach
+    shift = _shift(year)
     milliseconds = int(((found[7] or ".")[1:] + "000")[:3])
     time = datetime(year - shift, month or 1, day or 1, hour, minute, second, milliseconds * 1000, tzinfo=UTC)
     instant = time - _offset(found[8]) if found[8] else time.replace(tzinfo=zone).astimezone(UTC)
     return _iso(instant, instant.year + shift, milliseconds)
+
+
+def _shift(year: int) -> int:
+    """Years to go by to where datetime reaches, whole cycles: the far past stays before all clocks' changes."""
+    if 1 < year < 9999:
+        return 0
+    return (year - (2000 if year > 1 else _CYCLE)) // _CYCLE * _CYCLE
 
 
 def _offset(written: str) -> timedelta:
@@ -75,10 +87,11 @@ def _offset(written: str) -> timedelta:
 
 
 def _iso(instant: datetime, year: int, milliseconds: int) -> str:
-    if year > _LATEST_YEAR:
+    rest = f"{instant:%m-%dT%H:%M:%S}.{milliseconds:03}Z"
+    if (year, rest) > _LATEST:
         return "null"
     written = f"{year:04}" if 0 <= year <= 9999 else f"{'-' if year < 0 else '+'}{abs(year):06}"
-    return f'"{written}-{instant:%m-%dT%H:%M:%S}.{milliseconds:03}Z"'
+    return f'"{written}-{rest}"'
 
 
 def _interval(value: str, _zone: tzinfo) -> str:
@@ -104,10 +117,10 @@ def _point(value: str, _zone: tzinfo) -> str:
 
 
 def _list(value: str, item: Encode, zone: tzinfo) -> str:
-    """PostgreSQL's ``{a,"b,c",NULL}``, of any depth."""
+    """PostgreSQL's ``{a,"b,c",NULL}``, of any depth; its bounds stand before it where they do not begin at one."""
 
     def written() -> Iterator[str]:
-        for quoted, bare, mark in _ITEM.findall(value):
+        for quoted, bare, mark in _ITEM.findall(value, value.index("{")):
             if mark:
                 yield {"{": "[", "}": "]", ",": ","}[mark]
             elif bare:

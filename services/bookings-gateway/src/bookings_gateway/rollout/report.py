@@ -10,7 +10,8 @@ _REPORT = text(
     SELECT json_build_object(
         'compared', (SELECT json_build_object(
             'comparisons', coalesce(sum(comparisons), 0), 'rows', coalesce(sum(rows), 0),
-            'rowsDifferent', coalesce(sum(rows_different), 0), 'since', min(day)) FROM shadow_run),
+            'rowsDifferent', coalesce(sum(rows_different), 0), 'failures', coalesce(sum(failures), 0),
+            'since', min(day)) FROM shadow_run),
         'differences', coalesce((SELECT json_agg(json_build_object(
             'field', field, 'kind', kind, 'count', count, 'firstSeen', first_seen, 'lastSeen', last_seen,
             'bookingIds', booking_ids, 'oldHashes', old_hashes, 'newHashes', new_hashes)

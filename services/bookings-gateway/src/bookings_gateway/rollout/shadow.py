@@ -10,6 +10,7 @@ by one statement from the same expressions, the old ones by one function, so tha
 import asyncio
 import hashlib
 import hmac
+import json
 import secrets
 import time
 from collections.abc import Sequence
@@ -24,10 +25,11 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bookings_gateway.listing import Filter
-from bookings_gateway.rollout.compare import Difference, differences
+from bookings_gateway.listing import Filter, Queries
+from bookings_gateway.rollout.compare import ROW, Difference, Kind, differences
 from bookings_gateway.rollout.old_path import old_rows
 from bookings_gateway.service import Bookings
+from shared.database import describe, is_transient
 from shared.service import Service
 
 log = structlog.get_logger(__name__)
@@ -54,12 +56,14 @@ _NOTE = text(
 )
 _NOTE_RUN = text(
     """
-    INSERT INTO shadow_run AS r (day, comparisons, rows, rows_different) VALUES (current_date, 1, :rows, :different)
+    INSERT INTO shadow_run AS r (day, comparisons, rows, rows_different, failures)
+    VALUES (current_date, 1, :rows, :different, :failures)
     ON CONFLICT (day) DO UPDATE SET comparisons = r.comparisons + 1, rows = r.rows + excluded.rows,
-        rows_different = r.rows_different + excluded.rows_different
+        rows_different = r.rows_different + excluded.rows_different, failures = r.failures + excluded.failures
     """
 )
 _SAMPLES = 5
+_OF_A_ROW = (ValueError, RecursionError, sqlalchemy.exc.SQLAlchemyError)  # unless the last one is circumstance
 
 
 @dataclass(slots=True)
@@ -71,6 +75,7 @@ class Shadow:
     _wanted: asyncio.Event = field(default_factory=asyncio.Event)
     _offset: int = 0
     _failures: int = 0
+    _untold: int = 0
     _stopped_until: float = 0.0
     _key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
@@ -92,9 +97,10 @@ class Shadow:
         try:
             async with asyncio.timeout(_TIME_LIMIT_SECONDS):
                 await self.compare(engine)
-        except (TimeoutError, OSError, ValueError, sqlalchemy.exc.SQLAlchemyError) as error:
+        except (TimeoutError, OSError, *_OF_A_ROW) as error:
             FAILED.inc()
             self._failures += 1
+            self._untold += 1
             log.warning("shadow_comparison_failed", error=type(error).__name__)
             if self._failures >= _FAILURES_TO_STOP:
                 self._failures, self._stopped_until = 0, time.monotonic() + _STOPPED_SECONDS
@@ -102,27 +108,66 @@ class Shadow:
             self._failures = 0
 
     async def compare(self, engine: AsyncEngine) -> list[Difference]:
-        """Compare the next page of bookings, store what differs, and return it."""
+        """Compare the next page of bookings, store what differs, and return it. Next is another page, whatever comes.
+
+        A row of which no new answer can be made fails its page: then each row is asked for by itself, to name it.
+        """
+        offset, self._offset = self._offset, self._offset + _ROWS
+        try:
+            rows, found = await self._compare_page(engine, offset)
+        except _OF_A_ROW as error:
+            if is_transient(error):
+                raise
+            log.warning("shadow_page_unanswered", error=describe(error))
+            rows, found = await self._compare_each(engine, offset)
+        if rows < _ROWS:
+            self._offset = 0
         async with engine.begin() as connection:
-            await connection.execute(_ONE_SNAPSHOT)
-            old, new, id_column = await self._both(connection)
-        self._offset = self._offset + _ROWS if len(old) == _ROWS else 0
-        found = await asyncio.to_thread(lambda: list(differences(old, new, id_column)))
-        async with engine.begin() as connection:
-            await self._store(connection, len(old), found)
+            await self._store(connection, rows, found)
+        self._untold = 0
         return found
 
-    async def _both(self, connection: AsyncConnection) -> tuple[list[str], list[str], str]:
+    async def _compare_page(self, engine: AsyncEngine, offset: int) -> tuple[int, list[Difference]]:
+        page = Filter(limit=_ROWS, offset=offset)
+        async with engine.begin() as connection:
+            queries, old = await self._old(connection, offset)
+            bodies = (await connection.execute(queries.listing(page), page.parameters)).all()
+        new = [row.body.decode() for row in bodies]
+        return len(old), await asyncio.to_thread(lambda: list(differences(old, new, self._id_column)))
+
+    async def _compare_each(self, engine: AsyncEngine, offset: int) -> tuple[int, list[Difference]]:
+        async with engine.begin() as connection:
+            queries, old = await self._old(connection, offset)
+            found = [each for row in old for each in await self._compare_one(connection, queries, row)]
+        return len(old), found
+
+    async def _compare_one(self, connection: AsyncConnection, queries: Queries, old: str) -> list[Difference]:
+        id_ = ""
+        try:
+            id_ = str(json.loads(old)[self._id_column])
+            async with connection.begin_nested():
+                body = (await connection.execute(queries.booking(), {"id": id_})).scalar_one_or_none()
+            return list(differences([old], [body.decode()] if body is not None else [], self._id_column))
+        except _OF_A_ROW as error:
+            if is_transient(error):
+                raise
+            return [Difference(id_, ROW, Kind.ERROR, "", describe(error))]
+
+    async def _old(self, connection: AsyncConnection, offset: int) -> tuple[Queries, list[str]]:
+        """Return a page of old answers, and by what the new ones are asked for in the same snapshot."""
+        await connection.execute(_ONE_SNAPSHOT)
         table, queries = await self.bookings.prepared(connection)
-        old = await old_rows(connection, table, self.zone, limit=_ROWS, offset=self._offset)
-        page = Filter(limit=_ROWS, offset=self._offset)
-        rows = await connection.execute(queries.listing(page), page.parameters)
-        return old, [row.body.decode() for row in rows], table.layout.id
+        return queries, await old_rows(connection, table, self.zone, limit=_ROWS, offset=offset)
+
+    @property
+    def _id_column(self) -> str:
+        return self.bookings.tables.layout.id
 
     async def _store(self, connection: AsyncConnection, rows: int, found: Sequence[Difference]) -> None:
         different = len({difference.booking_id for difference in found})
         COMPARED.inc(rows)
-        await connection.execute(_NOTE_RUN, {"rows": rows, "different": different})
+        run = {"rows": rows, "different": different, "failures": self._untold}
+        await connection.execute(_NOTE_RUN, run)
         for (name, kind), group in groupby(sorted(found, key=_group), key=_group):
             members = list(group)
             DIFFERENT.labels(name, kind).inc(len(members))

@@ -1,7 +1,8 @@
 """Old answer or new: every answer of the legacy API goes through here."""
 
-import json
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bookings_gateway.access.actor import Actor
 from bookings_gateway.listing import Filter
@@ -33,11 +34,19 @@ class Rollout:
         self._ask_for_comparison(actor)
         return await self.bookings.get_as_before(id_)
 
-    async def answer(self, actor: Actor, written: bytes) -> bytes:
-        """Return what a write answers, given the new answer to it."""
-        if self._is_enriched(actor):
-            return written
-        return await self.bookings.get_as_before(str(json.loads(written)[self.bookings.tables.layout.id]))
+    def export(self, actor: Actor, wanted: Filter) -> AsyncIterator[bytes]:
+        """Yield the bookings wanted as CSV; what is switched off is not read either."""
+        return self.bookings.export(wanted, enriched=self._is_enriched(actor))
+
+    async def create(self, actor: Actor, fields: Mapping[str, Any]) -> bytes:
+        """Make a booking and return it as a JSON object."""
+        return await self.bookings.create(actor, fields, enriched=self._is_enriched(actor))
+
+    async def update(
+        self, actor: Actor, id_: str, fields: Mapping[str, Any], *, seen: Collection[str] | None = None
+    ) -> bytes:
+        """Change a booking, of a version ``seen``, and return it as a JSON object."""
+        return await self.bookings.update(actor, id_, fields, seen=seen, enriched=self._is_enriched(actor))
 
     def _ask_for_comparison(self, actor: Actor) -> None:
         if self.flags.is_on(Flag.SHADOW, actor):
