@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 STATEMENTS = [
     # The instant of a local time outside the years 1 to 9999, as JavaScript writes it; NULL where it has no time.
