@@ -257,6 +257,31 @@ async def test_a_row_that_cannot_be_emptied_holds_up_no_other(gateway: Gateway, 
     assert contacts == {refusing: CONTACT, free: {}}
 
 
+SPELLINGS = (
+    *("participantdetails", "medicalnotes", "dietaryrequirements", "specialrequirements", "internalnotes"),
+    *("emergencycontact", "dateofbirth", "billingaddress", "accessibilityneeds", "accessibility_needs"),
+    *("AccessibilityNeeds", "attendees", "dob", "postcode", "Medical Notes"),
+)
+
+
+async def test_columns_that_tell_of_people_are_emptied_however_they_are_spelled(gateway: Gateway, admin: Admin) -> None:
+    for column in SPELLINGS:
+        await execute(gateway.engine, f"ALTER TABLE bookings ADD \"{column}\" text DEFAULT '{SECRET}'")
+    await execute(gateway.engine, "ALTER TABLE bookings ADD guests integer DEFAULT 3")
+    await execute(gateway.engine, f"ALTER TABLE bookings ADD delegates text[] NOT NULL DEFAULT '{{{SECRET}}}'")
+    who = """ALTER TABLE bookings ADD who text GENERATED ALWAYS AS ("contactDetails" ->> 'lastName') STORED"""
+    await execute(gateway.engine, who)
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(linked(id_, user_id(ANN)), erased(ANN))
+    await gateway.erase()
+    await gateway.capture()
+    await gateway.erase()
+
+    assert await gateway.traces(SECRET) == []
+    assert await fetch(gateway.engine, "SELECT guests, delegates FROM bookings") == [(3, [])]
+
+
 async def test_a_column_without_an_empty_value_is_left_and_the_others_go(gateway: Gateway, admin: Admin) -> None:
     id_ = await booked(gateway.engine)
     await execute(gateway.engine, """ALTER TABLE bookings ADD "dateOfBirth" date NOT NULL DEFAULT '1980-02-01'""")
