@@ -16,9 +16,7 @@ _FIELDS = frozenset(field.name for field in fields(Layout))
 PRESETS: Mapping[str, Layout] = {
     "default": DEFAULT_LAYOUT,
     # Unquoted names, folded by PostgreSQL: the contact is text holding JSON, money integer, times without zone.
-    "lower_case": replace(
-        DEFAULT_LAYOUT, **{field: column.lower() for field, column in DEFAULT_LAYOUT.columns.items()}
-    ),
+    "lower_case": Layout(**{field: column.lower() for field, column in DEFAULT_LAYOUT.columns.items()}),
     # A paid booking is confirmed, and payment_status says that it is paid.
     "snake_case": Layout(
         reference="booking_reference",

@@ -91,11 +91,16 @@ class Erasure:
     erased_at: datetime
 
 
-def erased_owner(booked_at: datetime, erasures: Collection[Erasure]) -> UUID | None:
+def erased_owner(
+    booked_at: datetime | None, erasures: Collection[Erasure], *, linked_to: UUID | None = None
+) -> UUID | None:
     """Return the erased person a booking was made by; ``None`` if it was made after every erasure of its address.
 
     It depends on when the booking was made, never on when we hear of it: late, repeated and reordered news of old
-    bookings cannot bring anybody back, and a new booking is a new person's.
+    bookings cannot bring anybody back, and a new booking is a new person's. A booking that tells no time was made
+    before, and one that is ``linked_to`` an erased person of its address stays theirs, whatever time it tells.
     """
-    later = [erasure for erasure in erasures if booked_at <= erasure.erased_at]
+    if linked_to in {erasure.user_id for erasure in erasures}:
+        return linked_to
+    later = [erasure for erasure in erasures if booked_at is None or booked_at <= erasure.erased_at]
     return min(later, key=lambda erasure: erasure.erased_at).user_id if later else None
