@@ -107,11 +107,11 @@ def booking_snapshot(row: Mapping[str, Any], layout: Layout, *, currency: str, z
         contact=read_contact(row, layout),
         final_amount=_amount(of(layout.final_amount)),
         currency=currency,
-        payment_date=_time(of(layout.payment_date), zone),
+        payment_date=read_time(of(layout.payment_date), zone),
         payment_method=_text(of(layout.payment_method)),
         payment_reference=_text(of(layout.payment_reference)),
-        created_at=_time(of(layout.created_at), zone),
-        updated_at=_time(of(layout.updated_at), zone),
+        created_at=read_time(of(layout.created_at), zone),
+        updated_at=read_time(of(layout.updated_at), zone),
     )
 
 
@@ -200,7 +200,7 @@ def _representable(amount: Decimal) -> Decimal | None:
     return Decimal((sign, digits, -decimals))
 
 
-def _time(value: object, zone: tzinfo) -> datetime | None:
+def read_time(value: object, zone: tzinfo) -> datetime | None:
     """A time that has no date in UTC or in the business's own zone, as some of the years 1 and 9999, is unusable."""
     if not isinstance(value, str):
         return None

@@ -12,11 +12,12 @@ from bookings_gateway.domain import DEFAULT_LAYOUT, Layout
 _NEEDED = frozenset(["id", "status", "created_at", "user_id", "paid_status"])
 _LISTS = frozenset(["personal", "harmless"])
 _FIELDS = frozenset(field.name for field in fields(Layout))
+_LOWER_CASE: dict[str, Any] = {field: column.lower() for field, column in DEFAULT_LAYOUT.columns.items()}
 
 PRESETS: Mapping[str, Layout] = {
     "default": DEFAULT_LAYOUT,
     # Unquoted names, folded by PostgreSQL: the contact is text holding JSON, money integer, times without zone.
-    "lower_case": Layout(**{field: column.lower() for field, column in DEFAULT_LAYOUT.columns.items()}),
+    "lower_case": replace(DEFAULT_LAYOUT, **_LOWER_CASE),
     # A paid booking is confirmed, and payment_status says that it is paid.
     "snake_case": Layout(
         reference="booking_reference",

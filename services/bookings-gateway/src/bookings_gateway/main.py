@@ -56,7 +56,7 @@ def compose(settings: Settings) -> tuple[Service, Rollout, AdminDoor]:
             "history": worker.run,
             "flags": flags.run,
             "shadow": lambda service: rollout.shadow.run(service),
-            "erase": Erase(tables, changed).run,
+            "erase": Erase(tables, changed, settings.zone).run,
             "remote": remote.run,
             "access-upkeep": Upkeep(sessions_of(settings)).run,
         },
