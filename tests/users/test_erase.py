@@ -64,7 +64,7 @@ async def test_planted_values_are_in_no_column_of_any_table_and_links_and_dates_
     links = await people.rows("SELECT * FROM booking_link ORDER BY booking_id")
     events = await people.rows("SELECT event_id, seq, xid, type, subject, sequence FROM event_log ORDER BY seq")
 
-    erased = await people.post(f"/users/{id_}/erase", by="office", reason="asked by letter", confirm=EMAIL)
+    erased = await people.post(f"/users/{id_}/erase", by="office", reason="Quentin asked by letter", confirm=EMAIL)
 
     assert await people.places_of(*VALUES) == []
     assert len(erased["users"]) == 3  # with the merged one, and the placeholder of b1
@@ -255,6 +255,20 @@ async def test_nothing_is_written_about_an_erased_person(people: People) -> None
     await people.post(f"/users/{id_}/notes", 409, text="Planted word", author="office")
     await people.unmerge(id_, 409)
     assert (await people.ask(f"/users/{id_}/notes")) == {"items": [], "next": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(None, None), ("requested", "requested"), ("Court order", "court_order"), ("Quentin", "other")]
+)
+async def test_of_why_a_person_was_erased_a_word_is_kept_that_names_nobody(
+    people: People, given: str | None, kept: str | None
+) -> None:
+    await people.learn(planted("b1"))
+    id_ = await people.id_of(EMAIL.lower())
+
+    await people.post(f"/users/{id_}/erase", by="office", confirm=EMAIL, reason=given)
+
+    assert await people.rows("SELECT reason FROM audit WHERE action = 'erase'") == [(kept,)]
 
 
 async def test_what_is_kept_of_an_address_cannot_be_read(people: People) -> None:

@@ -73,6 +73,17 @@ def placeholder_identity(booking_id: str) -> str:
     return f"booking:{booking_id}"
 
 
+ERASURE_REASONS = ("requested", "court_order", "retention_ended", "other")
+
+
+def erasure_reason(written: str | None) -> str | None:
+    """Return what is kept of why a person was erased: a word of a fixed list, for free text may name them."""
+    if written is None:
+        return None
+    word = "_".join(written.casefold().split())
+    return word if word in ERASURE_REASONS else "other"
+
+
 def erased_identity(user_id: UUID) -> str:
     """Return the key an erased person has instead of the address."""
     return f"erased:{user_id}"

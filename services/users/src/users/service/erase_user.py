@@ -1,7 +1,7 @@
 """Erase a person: everything personal goes, here at once, elsewhere by ``user.erased``; ids, dates and links stay."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from shared import event_log
 from shared.database import sqlstate
 from shared.emails import normalise_email
 from shared.forgotten_letters import forgetting_letters, naming
-from users.domain import identity_digest
+from users.domain import erasure_reason, identity_digest
 from users.errors import BusyElsewhere, NotConfirmed
 from users.service.audit import Decision, record, take_turn
 from users.service.find_user import same_person
@@ -91,8 +91,8 @@ async def erase_user(
 ) -> Sequence[UUID]:
     """Erase a user with everybody who counts as the same person and commit; return who that was.
 
-    ``confirm`` is the user's id or an address of theirs. Erasing again changes nothing. Raises ``NoSuchUser``,
-    :class:`NotConfirmed` or :class:`BusyElsewhere`.
+    ``confirm`` is the user's id or an address of theirs. Of the reason a word is kept, never text. Erasing again
+    changes nothing. Raises ``NoSuchUser``, :class:`NotConfirmed` or :class:`BusyElsewhere`.
     """
     async with engine.begin() as connection:
         await take_turn(connection)
@@ -145,6 +145,7 @@ async def _erase(connection: AsyncConnection, source: str, people: Sequence[RowM
     await connection.execute(_DEAD_LETTERS, {"ids": ids, "addresses": [each for each in addresses if "@" in each]})
     counts = (await connection.execute(_COUNTS, {"ids": ids})).mappings().one()
     news = await forget(connection, ids, at)
+    kept = replace(decision, reason=erasure_reason(decision.reason))
     for id_ in ids:
-        await record(connection, decision, action="erase", user_id=id_, before={}, after=dict(counts))
+        await record(connection, kept, action="erase", user_id=id_, before={}, after=dict(counts))
     await event_log.append(connection, source, news)
