@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from support.admin import Admin, person, totals, user_id
-from support.events import EPOCH, booking, linked, payment
+from support.events import EPOCH, booking, linked, merged, payment
 
 PAYMENT_ID = "00000000-0000-4000-8000-0000000000f1"
 
@@ -96,6 +96,16 @@ async def test_a_payment_is_found_by_its_own_ids(office: Admin, typed: str) -> N
 @pytest.mark.parametrize("typed", ["pi_3Smiht", "smiht_1", "BK-smiht-2"])
 async def test_a_code_is_no_mistyped_name(office: Admin, typed: str) -> None:
     assert (await office.get("/search", q=typed))["users"] == []
+
+
+@pytest.mark.parametrize("typed", ["winter", "zoe winter", "zoe.winter@example.com", "o'brien"])
+async def test_payments_are_searched_by_the_customer_they_show(office: Admin, typed: str) -> None:
+    await office.heard(person("Zoe Winter"), person("Sam Winterbourne"))
+    await office.heard(merged(user_id("Anna O'Brien"), user_id("Zoe Winter")))
+
+    found = await office.get("/payments", search=typed)
+
+    assert (found["total"], [each["customerName"] for each in found["data"]]) == (1, ["Zoe Winter"])
 
 
 async def test_a_deleted_booking_is_not_found(office: Admin) -> None:
