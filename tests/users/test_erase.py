@@ -91,7 +91,9 @@ async def test_erasing_is_told_once_as_the_last_version_of_each_user(people: Peo
             id=event["subject"],
         )
         assert event["sequence"] == last
-        assert event["data"].keys() == {"user_id", "erased_at"}
+        assert event["data"].keys() == {"user_id", "erased_at", "address_digests"}
+    digests = {digest for event in told for digest in event["data"]["address_digests"]}
+    assert digests == {identity_digest(each).hex() for each in (EMAIL.lower(), "q.plantedson@other.example")}
 
 
 async def test_late_repeated_and_reordered_events_bring_nothing_back(people: People) -> None:

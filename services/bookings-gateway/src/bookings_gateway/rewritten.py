@@ -1,6 +1,5 @@
 """Legacy rows rewritten for somebody else: not the erased person's any more, though the link still says so."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime, tzinfo
 
@@ -9,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bookings_gateway.domain import Layout, read_contact, read_row, read_time
 from bookings_gateway.legacy_table import LegacyTable, statement
-from shared.emails import normalise_email
+from shared.emails import address_digest, normalise_email
 
 _ROWS = """
     SELECT CAST(b.{id} AS text) AS id, CAST(row_to_json(b) AS text) AS body FROM {table} b
@@ -60,4 +59,4 @@ def _digest(body: str, layout: Layout) -> bytes | None:
         identity = normalise_email(read_contact(read_row(body), layout).email)
     except (ValueError, RecursionError):
         return None
-    return hashlib.sha256(identity.encode()).digest() if identity else None
+    return address_digest(identity) if identity else None

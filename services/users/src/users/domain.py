@@ -10,6 +10,8 @@ from uuid import UUID
 
 import phonenumbers
 
+from shared.emails import address_digest
+
 
 @lru_cache(maxsize=4096)
 def phone_key(written: str | None, region: str) -> str | None:
@@ -91,7 +93,7 @@ def erased_identity(user_id: UUID) -> str:
 
 def identity_digest(email: str) -> bytes:
     """Return what is kept of an erased person's normalised address: enough to know it again, not to read it."""
-    return hashlib.sha256(email.encode()).digest()
+    return address_digest(email)
 
 
 @dataclass(frozen=True, slots=True)

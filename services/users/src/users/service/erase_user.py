@@ -131,20 +131,13 @@ def _confirms(confirm: str, user_id: UUID, people: Sequence[RowMapping]) -> bool
 async def _erase(connection: AsyncConnection, source: str, people: Sequence[RowMapping], decision: Decision) -> None:
     ids = [row["id"] for row in people]
     at: datetime = (await connection.execute(_NOW)).scalar_one()
-    addressed = [row for row in people if row["email"]]
-    await connection.execute(
-        _REMEMBER,
-        {
-            "at": at,
-            "digests": [identity_digest(row["email"]) for row in addressed],
-            "ids": [row["id"] for row in addressed],
-        },
-    )
+    digests = {row["id"]: identity_digest(row["email"]) for row in people if row["email"]}
+    await connection.execute(_REMEMBER, {"at": at, "digests": list(digests.values()), "ids": list(digests)})
     written = (await connection.execute(_WRITTEN, {"ids": ids})).scalars()
-    addresses = {*written, *(row["email"] for row in addressed)}
+    addresses = {*written, *(row["email"] for row in people if row["email"])}
     await connection.execute(_DEAD_LETTERS, {"ids": ids, "addresses": [each for each in addresses if "@" in each]})
     counts = (await connection.execute(_COUNTS, {"ids": ids})).mappings().one()
-    news = await forget(connection, ids, at)
+    news = await forget(connection, ids, at, digests)
     kept = replace(decision, reason=erasure_reason(decision.reason))
     for id_ in ids:
         await record(connection, kept, action="erase", user_id=id_, before={}, after=dict(counts))
