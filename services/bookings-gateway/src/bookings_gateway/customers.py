@@ -17,12 +17,14 @@ from bookings_gateway.search_text import Query
 
 # Field of the answer → what it is sorted by, which is never null: nothing counts as the smallest.
 SORTS: Mapping[str, str] = {
+    "id": "user_id",
     "email": "email_key",
     "name": "name_key",
     "firstName": "first_key",
     "lastName": "last_key",
     "phone": "phone_key",
     "companyName": "company_key",
+    "placeholder": "placeholder",
     "totalBookings": "total_bookings",
     "totalSpent": "total_spent",
     "totalPaid": "total_paid",
