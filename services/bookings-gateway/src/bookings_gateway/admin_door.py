@@ -16,6 +16,7 @@ from bookings_gateway.asked_write import AskedWrite, asked_write
 from bookings_gateway.export import LINES, guarded, lines_of
 from bookings_gateway.remote import Remote
 from bookings_gateway.schemas_admin import Word
+from shared.problems import documented
 
 AGE_HEADER = "X-Read-Model-Heard"
 
@@ -44,6 +45,16 @@ AGED: dict[str, Any] = {
 }
 
 
+VERSION: dict[str, Any] = {
+    "headers": {"ETag": {"description": "What `If-Match` of a change takes", "schema": {"type": "string"}}}
+}
+VERSIONED: dict[str, Any] = {"headers": {**AGED["headers"], **VERSION["headers"]}}
+_OFF = "There is no such thing, or the new endpoints are switched off for whoever asks"
+# What any route of the new admin API may answer beside its own.
+NEW = documented(403, 404)
+NEW[404]["description"] = _OFF
+
+
 def repeated(model: type) -> dict[int | str, dict[str, Any]]:
     """Return what the repetition of a key answers, for an operation's description."""
     return {200: {"model": model, "description": "Done before with this key"}}
@@ -68,10 +79,10 @@ class AdminDoor:
         response.headers[AGE_HEADER] = ", ".join(f"{row.source.strip('/')}={_shown(row.heard_at)}" for row in rows)
 
     def asking(
-        self, actor: Actor, *, action: str, entity: str, after: Values | None = None
+        self, actor: Actor, *, action: str, entity: str, before: Values | None = None, after: Values | None = None
     ) -> AbstractAsyncContextManager[AskedWrite]:
         """Have another service write something for somebody, in the block this opens; see :func:`asked_write`."""
-        return asked_write(self.engine, actor, AskedWrite(action=action, entity=entity, after=after))
+        return asked_write(self.engine, actor, AskedWrite(action=action, entity=entity, before=before, after=after))
 
 
 def _shown(moment: datetime | None) -> str:
