@@ -12,7 +12,7 @@ from bookings_gateway import customer_records as records
 from bookings_gateway import customers
 from bookings_gateway import schemas_admin as shown
 from bookings_gateway.access.policy import USERS
-from bookings_gateway.admin_door import AGED, AdminDoor, csv_body
+from bookings_gateway.admin_door import AGED, NEW, VERSIONED, AdminDoor, csv_body
 from bookings_gateway.api_user_parts import add_changes, add_fixed, add_records
 from bookings_gateway.schemas_lists import BookingsOfUserQuery, PaymentsOfUserQuery, UserFilters, UserQuery
 from bookings_gateway.schemas_users import UserDetail
@@ -27,7 +27,7 @@ _EXPORTED = (
 
 def router(door: AdminDoor) -> APIRouter:
     """Return the routes of users; those with a fixed path come before ``{user_id}``."""
-    routes = APIRouter(prefix=USERS, tags=["users"], responses=documented(403))
+    routes = APIRouter(prefix=USERS, tags=["users"], responses=NEW)
     _add_lists(routes, door)
     add_fixed(routes, door)
     _add_reading(routes, door)
@@ -56,7 +56,7 @@ def _add_lists(routes: APIRouter, door: AdminDoor) -> None:
 def _add_reading(routes: APIRouter, door: AdminDoor) -> None:
     """Add what is read of one user. Bookings and payments come from the read model, with nothing else needed."""
 
-    @routes.get("/{user_id}", responses=documented(404))
+    @routes.get("/{user_id}", responses={**documented(404), 200: VERSIONED})
     async def get_user(user_id: UUID, response: Response) -> UserDetail:
         """Return one user with the newest of all parts. `ETag` is what `If-Match` of a change wants."""
         found = await detail(door, user_id)
