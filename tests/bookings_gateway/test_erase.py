@@ -257,6 +257,31 @@ async def test_a_row_that_cannot_be_emptied_holds_up_no_other(gateway: Gateway, 
     assert contacts == {refusing: CONTACT, free: {}}
 
 
+SPELLINGS = (
+    *("participantdetails", "medicalnotes", "dietaryrequirements", "specialrequirements", "internalnotes"),
+    *("emergencycontact", "dateofbirth", "billingaddress", "accessibilityneeds", "accessibility_needs"),
+    *("AccessibilityNeeds", "attendees", "dob", "postcode", "Medical Notes"),
+)
+
+
+async def test_columns_that_tell_of_people_are_emptied_however_they_are_spelled(gateway: Gateway, admin: Admin) -> None:
+    for column in SPELLINGS:
+        await execute(gateway.engine, f"ALTER TABLE bookings ADD \"{column}\" text DEFAULT '{SECRET}'")
+    await execute(gateway.engine, "ALTER TABLE bookings ADD guests integer DEFAULT 3")
+    await execute(gateway.engine, f"ALTER TABLE bookings ADD delegates text[] NOT NULL DEFAULT '{{{SECRET}}}'")
+    who = """ALTER TABLE bookings ADD who text GENERATED ALWAYS AS ("contactDetails" ->> 'lastName') STORED"""
+    await execute(gateway.engine, who)
+    id_ = await booked(gateway.engine)
+    await gateway.capture()
+    await admin.heard(linked(id_, user_id(ANN)), erased(ANN))
+    await gateway.erase()
+    await gateway.capture()
+    await gateway.erase()
+
+    assert await gateway.traces(SECRET) == []
+    assert await fetch(gateway.engine, "SELECT guests, delegates FROM bookings") == [(3, [])]
+
+
 async def test_a_column_without_an_empty_value_is_left_and_the_others_go(gateway: Gateway, admin: Admin) -> None:
     id_ = await booked(gateway.engine)
     await execute(gateway.engine, """ALTER TABLE bookings ADD "dateOfBirth" date NOT NULL DEFAULT '1980-02-01'""")
@@ -344,6 +369,54 @@ async def test_a_booking_whose_link_was_taken_back_is_forgotten_with_its_row(gat
     await gateway.capture()
     assert await gateway.erase() == 0
     assert await gateway.traces(SECRET, PHONE) == []
+
+
+async def test_a_change_that_was_set_aside_goes_with_its_row_though_nobody_was_told_of_the_booking(
+    gateway: Gateway, admin: Admin
+) -> None:
+    await booked(gateway.engine, createdAt="2025-01-01T00:00:00Z")
+    await execute(gateway.engine, SET_ASIDE)
+    await admin.heard(erased(ANN))
+
+    assert await gateway.erase() == 1
+    await gateway.capture()
+    assert await gateway.erase() == 0
+    assert await gateway.traces(SECRET, PHONE, "nuts") == []
+    assert await fetch(gateway.engine, "SELECT error FROM booking_change_failed") == [("ValueError",)]
+
+
+async def test_of_a_change_that_was_set_aside_only_that_goes_where_the_row_is_somebody_elses_now(
+    gateway: Gateway, admin: Admin
+) -> None:
+    await booked(gateway.engine, createdAt="2025-01-01T00:00:00Z")
+    await execute(gateway.engine, SET_ASIDE)
+    his = {"firstName": "Bob", "email": "bob@example.com"}
+    change = """UPDATE bookings SET "contactDetails" = CAST(:contact AS jsonb), participants = '[]'"""
+    await execute(gateway.engine, change, contact=json.dumps(his))
+    await gateway.capture()
+    await admin.heard(erased(ANN))
+    await gateway.erase()
+
+    assert await gateway.traces(SECRET, PHONE, "nuts") == []
+    assert await fetch(gateway.engine, 'SELECT "contactDetails" FROM bookings') == [(his,)]
+
+
+async def test_what_an_erased_persons_address_booked_afterwards_stays_though_its_change_was_set_aside(
+    gateway: Gateway, admin: Admin
+) -> None:
+    await admin.heard(erased(ANN))
+    await booked(gateway.engine, createdAt="2199-01-01T00:00:00Z")
+    await execute(gateway.engine, SET_ASIDE)
+
+    assert await gateway.erase() == 0
+    assert await fetch(gateway.engine, 'SELECT "contactDetails" FROM bookings') == [(CONTACT,)]
+
+
+SET_ASIDE = """
+    WITH captured AS (DELETE FROM booking_change RETURNING *)
+    INSERT INTO booking_change_failed (seq, op, booking_id, row, changed_at, error)
+    SELECT seq, op, booking_id, row, changed_at, 'ValueError: Quillfeather' FROM captured
+"""
 
 
 async def test_what_the_error_desk_was_told_of_an_erased_person_goes(gateway: Gateway, admin: Admin) -> None:

@@ -18,6 +18,7 @@ from bookings_gateway.handlers import ReadModelHandler
 from bookings_gateway.install import install
 from bookings_gateway.layouts import PRESETS, read_layout
 from bookings_gateway.legacy_table import LegacyTableCache
+from bookings_gateway.personal import personal_columns, undecided_columns
 from bookings_gateway.write_back import WriteBack
 from shared.signal import Signal
 from support.apply import apply
@@ -187,6 +188,17 @@ def test_a_file_declares_what_differs_from_a_preset(tmp_path: Path) -> None:
     assert (layout.email, layout.payment_date, layout.reference) == (None, "paid_on", "booking_reference")
 
 
+def test_a_file_declares_which_columns_tell_of_people_and_which_do_not(tmp_path: Path) -> None:
+    path = tmp_path / "layout.toml"
+    path.write_text('extends = "lower_case"\npersonal = ["loyalty_card"]\nharmless = ["town"]\n')
+    columns = {"contactdetails": "text", "LoyaltyCard": "integer", "town": "text", "medicalnotes": "text"}
+
+    layout = read_layout(str(path))
+
+    assert personal_columns(columns, layout) == ["contactdetails", "LoyaltyCard", "medicalnotes"]
+    assert undecided_columns(columns, layout) == []
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -195,6 +207,8 @@ def test_a_file_declares_what_differs_from_a_preset(tmp_path: Path) -> None:
         ("id = false", "must name a column for id"),
         ("phone = 7", "must name a column for phone, or say false"),
         ("phone", "cannot be read"),
+        ('personal = "remarks"', "must say personal as a list"),
+        ('harmless = [""]', "must say harmless as a list"),
     ],
 )
 def test_a_file_that_declares_no_layout_is_refused(tmp_path: Path, content: str, sentence: str) -> None:

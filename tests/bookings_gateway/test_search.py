@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from support.admin import Admin, person, totals, user_id
-from support.events import EPOCH, booking, linked, payment
+from support.events import EPOCH, booking, linked, merged, payment
 
 PAYMENT_ID = "00000000-0000-4000-8000-0000000000f1"
 
@@ -51,6 +51,14 @@ async def office(admin: Admin) -> Admin:
         ("07700 900 123", "Anna O'Brien", "exact"),
         ("(0)7700-900123", "Anna O'Brien", "exact"),
         ("900123", "Anna O'Brien", "prefix"),
+        ("07700\u2011900\u2013123", "Anna O'Brien", "exact"),
+        ("\u202a+44 7700 900123\u202c", "Anna O'Brien", "exact"),
+        ("tel:+447700900123", "Anna O'Brien", "exact"),
+        ("Tel: 07700 900123", "Anna O'Brien", "exact"),
+        ("07700 900123 ext 5", "Anna O'Brien", "exact"),
+        ("+44 7700 900123;ext=5", "Anna O'Brien", "exact"),
+        ("anna.obrien@amce.co.uk", "Anna O'Brien", "similar"),
+        ("jsmith@gmial.com", "Jonathan Smith", "similar"),
         ("jonathan smiht", "Jonathan Smith", "similar"),
         ("jonathon", "Jonathan Smith", "similar"),
         ("smoth", "Jonathan Smith", "similar"),
@@ -65,6 +73,14 @@ async def test_a_person_is_found_however_they_are_typed(office: Admin, typed: st
     found = (await office.get("/search", q=typed))["users"][0]
 
     assert (found["name"], found["match"]) == (name, match)
+
+
+async def test_a_phone_number_is_found_in_a_list_as_it_was_pasted(office: Admin) -> None:
+    assert await office.names(search="Tel: 07700\u2011900123") == ["Anna O'Brien"]
+
+
+async def test_a_mailbox_at_a_mistyped_domain_is_no_other_mailbox(office: Admin) -> None:
+    assert (await office.get("/search", q="jsmit@gmial.com"))["users"] == []
 
 
 async def test_exact_words_come_before_words_begun(office: Admin) -> None:
@@ -96,6 +112,16 @@ async def test_a_payment_is_found_by_its_own_ids(office: Admin, typed: str) -> N
 @pytest.mark.parametrize("typed", ["pi_3Smiht", "smiht_1", "BK-smiht-2"])
 async def test_a_code_is_no_mistyped_name(office: Admin, typed: str) -> None:
     assert (await office.get("/search", q=typed))["users"] == []
+
+
+@pytest.mark.parametrize("typed", ["winter", "zoe winter", "zoe.winter@example.com", "o'brien"])
+async def test_payments_are_searched_by_the_customer_they_show(office: Admin, typed: str) -> None:
+    await office.heard(person("Zoe Winter"), person("Sam Winterbourne"))
+    await office.heard(merged(user_id("Anna O'Brien"), user_id("Zoe Winter")))
+
+    found = await office.get("/payments", search=typed)
+
+    assert (found["total"], [each["customerName"] for each in found["data"]]) == (1, ["Zoe Winter"])
 
 
 async def test_a_deleted_booking_is_not_found(office: Admin) -> None:

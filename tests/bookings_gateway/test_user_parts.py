@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from bookings_gateway.access.audit import REDACTED
 from bookings_gateway.remote import Part
 from support.admin import Admin, person, totals, user_id
 from support.events import booking, linked, merged, payment
@@ -208,6 +209,25 @@ async def test_what_the_answer_adds_is_in_the_audit(ann: Admin) -> None:
     assert refund == (f"payment/{PAYMENT}", {"amount": "20.00", "currency": "GBP", "state": "accepted"})
     assert manual.startswith("payment/")
     assert manual != "payment/new"
+
+
+async def test_what_was_shown_before_is_in_the_audit_without_anything_of_a_person(ann: Admin) -> None:
+    await write(ann, ASKED["correction"])
+    await write(ann, ASKED["merge"])
+    await ann.heard(merged(ANN, BOB))
+    await write(ann, ASKED["unmerge"])
+    await write(ann, ("POST", f"/users/{ANN}/erase", {"reason": "court_order", "confirm": ANN}))
+    await write(ann, ("POST", f"/payments/{PAYMENT}/refund", {"amount": "20.00", "reason": "duplicate"}))
+
+    lines = await fetch(ann.engine, "SELECT before, after FROM audit ORDER BY id")
+    correction, merge, unmerge, erasure, refund = lines
+    assert correction == ({"first_name": REDACTED}, {"first_name": REDACTED})
+    assert merge == ({"merged_into": None}, {"merged_into": BOB, "reason": REDACTED})
+    assert unmerge == ({"merged_into": BOB}, {"merged_into": None, "reason": REDACTED})
+    assert (erasure[0]["first_name"], erasure[0]["total_bookings"]) == (REDACTED, 2)
+    assert erasure[1]["reason"] == "court_order"
+    assert refund[0] == {"status": "succeeded", "received": "67.50", "refunded": "10.00"}
+    assert refund[1] == {"amount": "20.00", "currency": "GBP", "state": "accepted", "reason": "duplicate"}
 
 
 async def test_without_a_key_every_request_has_one_of_its_own(ann: Admin) -> None:

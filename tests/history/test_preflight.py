@@ -44,6 +44,19 @@ async def test_it_predicts_and_names_staff_among_the_customers_by_their_bookings
     assert "@" not in json.dumps(found.as_json()["points"])
 
 
+async def test_columns_nobody_decided_on_are_named_before_anybody_is_erased(databases: Databases) -> None:
+    async with moving(databases, "default", facts(3, seed=1)) as moved:
+        added = """ALTER TABLE public.bookings ADD "medicalNotes" text, ADD "hairColour" text, ADD tags text[],
+                   ADD seats integer, ADD "courseName" text"""
+        await moved.rows("bookings-gateway", added)
+
+        found = await preflight(moved.history)
+
+    told = {point.what: point.found for point in found.points}
+    assert told["emptied by an erasure"] == "contactDetails, participants, medicalNotes"
+    assert told["columns nobody decided on"].startswith("hairColour, tags; an erasure leaves them")
+
+
 async def test_a_table_that_does_not_tell_who_booked_is_refused_with_the_way_to_mend_it(databases: Databases) -> None:
     url = await databases.create()
     connection = await asyncpg.connect(url)

@@ -140,6 +140,55 @@ async def test_notes_people_typed_go(payments: Payments) -> None:
     ]
 
 
+UNNAMED = {**PERSON, "metadata": {}, "receipt_email": "Ann@Example.com"}
+UNNAMED_PAID = stripe.event("payment_intent.succeeded", stripe.payment_intent(**UNNAMED))
+UNNAMED_TAKEN = stripe.event("charge.succeeded", stripe.charge(**UNNAMED))
+CHANGED = stripe.event("customer.updated", {"id": "cus_1", "object": "customer", "email": "ann@example.com"})
+ANNS_ERASURE = erased("u1", email="ann@example.com")
+
+
+@pytest.mark.parametrize("erased_when", ["before", "after"])
+async def test_what_has_their_address_goes_though_no_booking_says_whose_it_is(
+    payments: Payments, erased_when: str
+) -> None:
+    if erased_when == "before":
+        await payments.learn(ANNS_ERASURE)
+    await payments.take(UNNAMED_PAID, UNNAMED_TAKEN, CHANGED)
+    if erased_when == "after":
+        await payments.learn(ANNS_ERASURE)
+    assert await redact(payments.engine) == 3
+    # The payment is theirs, so what comes later of it is, too, whoever it names.
+    await payments.take(stripe.event("charge.updated", stripe.charge(description="Ann Lee"), created=stripe.START + 99))
+    assert await redact(payments.engine) == 1
+
+    assert [word for word in PERSONAL if word.lower() in "".join(await bodies(payments)).lower()] == []
+    assert (await payments.payment())["received"] == 6750
+    assert await redact(payments.engine) == 0
+
+
+async def test_what_was_stored_before_addresses_were_noted_is_read_once(payments: Payments) -> None:
+    await payments.take(UNNAMED_PAID)
+    async with payments.engine.begin() as connection:
+        await connection.execute(text("UPDATE stripe_event SET addresses = NULL"))
+    await payments.learn(ANNS_ERASURE)
+    assert await redact(payments.engine) == 1
+
+
+@pytest.mark.parametrize("digests", [["no digest"], ["00ff"], []])
+async def test_a_digest_we_do_not_know_is_passed_over(payments: Payments, digests: list[str]) -> None:
+    strange = ANNS_ERASURE.model_copy(update={"data": {**ANNS_ERASURE.data, "address_digests": digests}})
+    await payments.take(UNNAMED_PAID)
+    await payments.learn(strange)
+    assert await redact(payments.engine) == 0
+
+
+async def test_what_their_address_paid_after_the_erasure_is_a_new_person_s(payments: Payments) -> None:
+    later = stripe.event("payment_intent.succeeded", stripe.payment_intent(**UNNAMED), created=stripe.START + 1)
+    await payments.learn(ANNS_ERASURE)
+    await payments.take(later)
+    assert await redact(payments.engine) == 0
+
+
 async def test_an_erased_user_s_e_mail_suggests_nothing(payments: Payments) -> None:
     unnamed = stripe.event("payment_intent.succeeded", stripe.payment_intent("pi_9", receipt_email="ann@example.com"))
     for name in ("linked", "erased"):

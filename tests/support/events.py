@@ -1,5 +1,6 @@
 """Builders of events as other services would send them."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
@@ -69,9 +70,10 @@ def merged(user_id: str, into: str | None, sequence: int = 1) -> Event:
     return event(f"user.{kind}", user_id, sequence, {"user_id": user_id, "merged_into": into}, source="/users")
 
 
-def erased(user_id: str, sequence: int = 1) -> Event:
-    """Return a user's erasure."""
-    data = {"user_id": user_id, "erased_at": EPOCH.isoformat()}
+def erased(user_id: str, sequence: int = 1, *, email: str | None = None) -> Event:
+    """Return a user's erasure, with the digest of a normalised address."""
+    digests = [hashlib.sha256(email.encode()).hexdigest()] if email else []
+    data = {"user_id": user_id, "erased_at": EPOCH.isoformat(), "address_digests": digests}
     return event("user.erased", user_id, sequence, data, source="/users")
 
 

@@ -56,6 +56,9 @@ async def plant(whole: System, office: Office) -> tuple[str, list[str]]:
         stripe.event("charge.updated", {**charge, "status": "unheard of"}),
     ):
         await whole.send_webhook(office.http, event)
+    # Paid with nothing that names a booking.
+    unmatched = stripe.payment_intent("pi_unmatched", metadata={}, billing_details=billing, receipt_email=EMAIL)
+    await whole.send_webhook(office.http, stripe.event("payment_intent.succeeded", unmatched))
     manual = {"method": "cash", "amount": "5.00", "currency": "GBP", "paidAt": "2026-03-01T10:00:00.000Z"}
     order = {**manual, "booking": row["id"], "reference": "typed-reference"}
     await office.post("/payments/manual", order, status=201, key="erase-manual")

@@ -11,10 +11,12 @@ from shared.events import Event
 from support.events import booking
 from support.people import People
 
+AHEAD = "2199-01-01T00:00:00Z"
 FIRST = [
     booking("b1", 1, email="Ann@Example.com"),
     booking("b2", 1, email="bob@example.com", contact={"first_name": "Robert", "company": "Acme"}),
     booking("e1", 1, email="Eve@example.com", contact={"first_name": "Eve", "last_name": "Moss"}),
+    booking("e4", 1, email="eve@example.com", created_at=AHEAD),
 ]
 HISTORY = [
     booking("b1", 2, email="ann@example.com ", contact={"phone": "0123"}),
@@ -27,12 +29,16 @@ HISTORY = [
     booking("e2", 1, email=None, contact={"first_name": "Eve", "last_name": "Moss"}),
     booking("e2", 2, email="EVE@example.com", contact={"first_name": "Eve"}),
     booking("e3", 1, email="eve@example.com"),
+    booking("e4", 2, email="eve@example.com", created_at=AHEAD),
+    booking("e4", 3, email="eve@example.com", created_at=AHEAD, contact={"phone": "0777"}),
+    booking("e5", 1, email="eve@example.com", created_at=None),
+    booking("e5", 2, email="eve@example.com", created_at=None, contact={"phone": "0777"}),
 ]
 REDACTED = {"first_name": None, "last_name": None}
 AFTER_ERASURE = [
     booking("e1", 3, email=None, contact=REDACTED),
     booking("e2", 3, email=None, contact=REDACTED),
-    booking("n1", 1, email="eve@example.com", created_at="2199-01-01T00:00:00Z"),
+    booking("n1", 1, email="eve@example.com", created_at=AHEAD),
 ]
 DECISIONS = ("merge", "unmerge", "merge", "erase")
 
@@ -102,4 +108,4 @@ async def test_any_order_and_repetition_of_bookings_gives_the_same_people(
 
     assert await state_after(people, steps, group) == expected
     owners = {booking_id: owner for booking_id, owner, _ in expected["links"]}
-    assert [owners[each] for each in ("e1", "e2", "e3", "n1")] == ["erased"] * 3 + ["eve@example.com"]
+    assert [owners[each] for each in ("e1", "e2", "e3", "e4", "e5", "n1")] == ["erased"] * 5 + ["eve@example.com"]

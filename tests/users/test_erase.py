@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,7 @@ VALUES = ("quentin", "plantedson", "7700 900987", "7700900987", "plantco", "plan
 CONTACT = {"first_name": "Quentin", "last_name": "Plantedson", "phone": "07700 900987", "company": "Plantco"}
 REDACTED = dict.fromkeys(("first_name", "last_name", "phone", "company"))
 LATER = "2199-01-01T00:00:00Z"
+AFTERWARDS = datetime(2199, 1, 1, tzinfo=UTC)
 
 
 def planted(booking_id: str, sequence: int = 1, **fields: Any) -> Event:
@@ -62,7 +64,7 @@ async def test_planted_values_are_in_no_column_of_any_table_and_links_and_dates_
     links = await people.rows("SELECT * FROM booking_link ORDER BY booking_id")
     events = await people.rows("SELECT event_id, seq, xid, type, subject, sequence FROM event_log ORDER BY seq")
 
-    erased = await people.post(f"/users/{id_}/erase", by="office", reason="asked by letter", confirm=EMAIL)
+    erased = await people.post(f"/users/{id_}/erase", by="office", reason="Quentin asked by letter", confirm=EMAIL)
 
     assert await people.places_of(*VALUES) == []
     assert len(erased["users"]) == 3  # with the merged one, and the placeholder of b1
@@ -89,7 +91,9 @@ async def test_erasing_is_told_once_as_the_last_version_of_each_user(people: Peo
             id=event["subject"],
         )
         assert event["sequence"] == last
-        assert event["data"].keys() == {"user_id", "erased_at"}
+        assert event["data"].keys() == {"user_id", "erased_at", "address_digests"}
+    digests = {digest for event in told for digest in event["data"]["address_digests"]}
+    assert digests == {identity_digest(each).hex() for each in (EMAIL.lower(), "q.plantedson@other.example")}
 
 
 async def test_late_repeated_and_reordered_events_bring_nothing_back(people: People) -> None:
@@ -127,6 +131,32 @@ async def test_a_new_booking_of_the_same_address_is_a_new_user_and_may_be_erased
     assert await people.places_of(*VALUES) == []
     ((owner,),) = await people.rows("SELECT user_id FROM booking_link WHERE booking_id = 'late'")
     assert owner == id_  # of the one whose bookings were made before the first erasure
+
+
+@pytest.mark.parametrize("created_at", [None, LATER])
+async def test_a_booking_without_a_date_or_dated_ahead_brings_nobody_back_when_it_is_saved_again(
+    people: People, created_at: str | None
+) -> None:
+    await people.learn(planted("b1", created_at=created_at))
+    id_ = await people.id_of(EMAIL.lower())
+    await people.erase(id_)
+
+    saved = [planted("b1", sequence, created_at=created_at) for sequence in (2, 3)]
+    await people.learn(*(event.model_copy(update={"time": AFTERWARDS}) for event in saved), group=1)
+
+    assert await people.places_of(*VALUES) == []
+    assert await people.rows("SELECT user_id FROM booking_link") == [(id_,)]
+
+
+async def test_a_booking_dated_ahead_that_is_somebody_elses_now_goes_to_them(people: People) -> None:
+    await people.learn(planted("b1", created_at=LATER))
+    id_ = await people.id_of(EMAIL.lower())
+    await people.erase(id_)
+
+    await people.learn(planted("b1", 2, email="bob@example.com", created_at=LATER, contact={"first_name": "Bob"}))
+
+    bob = await people.id_of("bob@example.com")
+    assert await people.rows("SELECT user_id FROM booking_link") == [(bob,)]
 
 
 async def test_an_address_given_to_a_redacted_booking_again_moves_it_only_if_it_is_somebody_elses(
@@ -227,6 +257,20 @@ async def test_nothing_is_written_about_an_erased_person(people: People) -> None
     await people.post(f"/users/{id_}/notes", 409, text="Planted word", author="office")
     await people.unmerge(id_, 409)
     assert (await people.ask(f"/users/{id_}/notes")) == {"items": [], "next": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(None, None), ("requested", "requested"), ("Court order", "court_order"), ("Quentin", "other")]
+)
+async def test_of_why_a_person_was_erased_a_word_is_kept_that_names_nobody(
+    people: People, given: str | None, kept: str | None
+) -> None:
+    await people.learn(planted("b1"))
+    id_ = await people.id_of(EMAIL.lower())
+
+    await people.post(f"/users/{id_}/erase", by="office", confirm=EMAIL, reason=given)
+
+    assert await people.rows("SELECT reason FROM audit WHERE action = 'erase'") == [(kept,)]
 
 
 async def test_what_is_kept_of_an_address_cannot_be_read(people: People) -> None:

@@ -29,6 +29,7 @@ async def test_letters_about_their_bookings_and_with_their_address_go(people: Pe
     for body, subject in (
         (b"anything", "b1"),
         (unlinked.encode(), "b9"),
+        (booking("b8", email=ANN, created_at=None).encode(), "b8"),
         (cut_off(booking("b1", 2, email="new@example.com")), None),
         (cut_off(unlinked), None),
         (b"\xff no event, but of Ann@Example.COM, it seems", None),

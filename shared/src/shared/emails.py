@@ -1,5 +1,6 @@
 """The identity behind an e-mail address, decided in one place for whoever links, predicts or checks people."""
 
+import hashlib
 import unicodedata
 
 import idna
@@ -21,6 +22,11 @@ def normalise_email(written: str | None) -> str | None:
         return None
     ascii_domain = _ascii_domain(domain)
     return f"{local}@{ascii_domain}" if ascii_domain else None
+
+
+def address_digest(email: str) -> bytes:
+    """Return what a normalised address can be known again by, and not be read from."""
+    return hashlib.sha256(email.encode()).digest()
 
 
 def _ascii_domain(domain: str) -> str | None:

@@ -10,11 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bookings_gateway.access.actor import Actor
 from bookings_gateway.access.audit import Values
-from bookings_gateway.age import AGE_HEADER, age
+from bookings_gateway.age import AGE_HEADER, AGED, age
 from bookings_gateway.asked_write import AskedWrite, asked_write
 from bookings_gateway.export import LINES, guarded, lines_of
 from bookings_gateway.remote import Remote
 from bookings_gateway.schemas_admin import Word
+from shared.problems import documented
 
 NO_NUL = r"^[^\x00]*$"  # PostgreSQL's text holds none
 
@@ -30,6 +31,16 @@ _KEY = Header(
 )
 Key = Annotated[str, _KEY]
 OptionalKey = Annotated[str | None, _KEY]
+
+
+VERSION: dict[str, Any] = {
+    "headers": {"ETag": {"description": "What `If-Match` of a change takes", "schema": {"type": "string"}}}
+}
+VERSIONED: dict[str, Any] = {"headers": {**AGED["headers"], **VERSION["headers"]}}
+_OFF = "There is no such thing, or the new endpoints are switched off for whoever asks"
+# What any route of the new admin API may answer beside its own.
+NEW = documented(403, 404)
+NEW[404]["description"] = _OFF
 
 
 def repeated(model: type) -> dict[int | str, dict[str, Any]]:
@@ -50,10 +61,10 @@ class AdminDoor:
         response.headers[AGE_HEADER] = await age(self.engine)
 
     def asking(
-        self, actor: Actor, *, action: str, entity: str, after: Values | None = None
+        self, actor: Actor, *, action: str, entity: str, before: Values | None = None, after: Values | None = None
     ) -> AbstractAsyncContextManager[AskedWrite]:
         """Have another service write something for somebody, in the block this opens; see :func:`asked_write`."""
-        return asked_write(self.engine, actor, AskedWrite(action=action, entity=entity, after=after))
+        return asked_write(self.engine, actor, AskedWrite(action=action, entity=entity, before=before, after=after))
 
 
 async def csv_body(

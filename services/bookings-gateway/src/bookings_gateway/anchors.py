@@ -40,10 +40,11 @@ _COUNT = """
 """
 _ORDER = """
     (WITH RECURSIVE anchor AS (
-        (SELECT CAST(0 AS bigint) AS before, user_id, {key} FROM customer WHERE listed ORDER BY {key}, user_id LIMIT 1)
+        (SELECT CAST(0 AS bigint) AS before, user_id, {key} AS key FROM customer WHERE listed
+         ORDER BY {key}, user_id LIMIT 1)
         UNION ALL
         SELECT a.before + :apart, n.* FROM anchor a CROSS JOIN LATERAL (
-            SELECT user_id, c.{key} FROM customer c WHERE listed AND (c.{key}, user_id) >= (a.{key}, a.user_id)
+            SELECT user_id, c.{key} FROM customer c WHERE listed AND (c.{key}, user_id) >= (a.key, a.user_id)
             ORDER BY c.{key}, user_id LIMIT 1 OFFSET :apart
         ) n
     )

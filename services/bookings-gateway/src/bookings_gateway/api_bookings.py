@@ -16,7 +16,7 @@ from bookings_gateway.age import AGE_HEADER, AGED, Age
 from bookings_gateway.errors import LegacyError, LegacyTableMissing, LegacyTableUnfit
 from bookings_gateway.listing import Filter
 from bookings_gateway.rollout.switch import Rollout
-from bookings_gateway.schemas import bodies
+from bookings_gateway.schemas import answered, bodies
 from shared.database import is_transient
 
 log = structlog.get_logger(__name__)
@@ -79,15 +79,20 @@ def _sentence(error: RequestValidationError) -> str:
 def create_router(rollout: Rollout) -> APIRouter:
     """Return the legacy routes; ``rollout`` says who gets which answers."""
     router = APIRouter(prefix=LEGACY, tags=["bookings (legacy)"], route_class=LegacyRoute, responses=_ERRORS)
-    _add_reading(router, rollout)
-    _add_writing(router, rollout)
+    booking = {"content": {_JSON: {"schema": answered(rollout.bookings.tables.layout)}}}
+    _add_reading(router, rollout, booking)
+    _add_writing(router, rollout, booking)
     return router
 
 
-def _add_reading(router: APIRouter, rollout: Rollout) -> None:
+def _add_reading(router: APIRouter, rollout: Rollout, booking: dict[str, Any]) -> None:
     age = Age(rollout.bookings.engine)
+    rows = {"type": "array", "items": booking["content"][_JSON]["schema"]}
+    counted = {"X-Total-Count": {"description": "How many match, with `limit`", "schema": {"type": "integer"}}}
+    versioned = {"ETag": {"description": "What `If-Match` of a change takes", "schema": {"type": "string"}}}
+    listed = {"content": {_JSON: {"schema": rows}}, "headers": {**counted, **AGED["headers"]}}
 
-    @router.get("", response_class=Response, responses={200: AGED})
+    @router.get("", response_class=Response, responses={200: listed})
     async def list_bookings(
         actor: Who,
         search: Annotated[
@@ -105,7 +110,7 @@ def _add_reading(router: APIRouter, rollout: Rollout) -> None:
         headers = {"X-Total-Count": str(total), AGE_HEADER: await age.value()} if total is not None else {}
         return Response(body, media_type=_JSON, headers=headers)
 
-    @router.get("/export", response_class=StreamingResponse)
+    @router.get("/export", response_class=StreamingResponse, responses={200: {"content": {"text/csv": {}}}})
     async def export_bookings(
         actor: Who,
         search: Annotated[str | None, Query(pattern=NO_NUL, description="As in the listing")] = None,
@@ -120,7 +125,7 @@ def _add_reading(router: APIRouter, rollout: Rollout) -> None:
             headers={"Content-Disposition": 'attachment; filename="bookings.csv"'},
         )
 
-    @router.get("/{booking_id}", response_class=Response)
+    @router.get("/{booking_id}", response_class=Response, responses={200: {**booking, "headers": versioned}})
     async def get_booking(actor: Who, booking_id: str) -> Response:
         """Return one booking. `ETag` is what `If-Match` of a change takes."""
         version = await rollout.bookings.version(booking_id)  # before what it names: never newer than that
@@ -134,11 +139,11 @@ async def _following(first: bytes, lines: AsyncIterator[bytes]) -> AsyncIterator
         yield page
 
 
-def _add_writing(router: APIRouter, rollout: Rollout) -> None:
+def _add_writing(router: APIRouter, rollout: Rollout, booking: dict[str, Any]) -> None:
     bookings = rollout.bookings
     models = bodies(bookings.tables.layout)  # made at run time, which is what the two ignored types say
 
-    @router.post("", status_code=201, response_class=Response)
+    @router.post("", status_code=201, response_class=Response, responses={201: booking})
     async def create_booking(
         actor: Who,
         body: models.new,  # type: ignore[name-defined]
@@ -147,7 +152,7 @@ def _add_writing(router: APIRouter, rollout: Rollout) -> None:
         written = await rollout.create(actor, body.given())
         return Response(written, status_code=201, media_type=_JSON)
 
-    @router.put("/{booking_id}", response_class=Response, responses=_CHANGED)
+    @router.put("/{booking_id}", response_class=Response, responses={**_CHANGED, 200: booking})
     async def update_booking(
         actor: Who,
         booking_id: str,

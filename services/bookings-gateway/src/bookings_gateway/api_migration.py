@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bookings_gateway import schemas_migration as described
 from bookings_gateway.access import audit
 from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.access.policy import PREFIX
@@ -42,10 +43,14 @@ class NoSuchEntry(Refusal):
     status = 404
 
 
+def _given(example: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
+
+
 class Decision(BaseModel):
     """Which entries, by id or all of a code, and why."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = _given({"ids": ["00000000-0000-4000-8000-00000000000b"], "reason": "The row was corrected"})
 
     ids: Annotated[list[Text], Field(max_length=10_000)] = []
     code: Text | None = None
@@ -55,13 +60,15 @@ class Decision(BaseModel):
 class Waiver(Decision):
     """A waiver is nothing without its reason."""
 
+    model_config = _given({"code": "created_at_missing", "reason": "The time of payment will do"})
+
     reason: Annotated[Text, Field(min_length=3, max_length=1_000)]
 
 
 class Correction(BaseModel):
     """What columns of the legacy row should have said; the row itself stays as it is."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = _given({"columns": {"createdAt": "2024-05-01T10:00:00Z"}, "reason": "Typing error"})
 
     columns: dict[str, Any]
     reason: Annotated[Text, Field(min_length=3, max_length=1_000)]
@@ -92,7 +99,7 @@ def create_router(history: History) -> APIRouter:
 def _add_status(router: APIRouter, history: History) -> None:
     latest = Latest(history)
 
-    @router.get("")
+    @router.get("", response_model=None, responses={200: {"model": described.Migration}})
     async def migration() -> dict[str, Any]:
         """Return where the move stands: the customer's metrics, and payments, money, errors, rate, ETA, lag.
 
@@ -107,7 +114,7 @@ def _add_status(router: APIRouter, history: History) -> None:
 
 
 def _add_reading(router: APIRouter, desk: ErrorDesk) -> None:
-    @router.get("/errors")
+    @router.get("/errors", response_model=None, responses={200: {"model": described.DeskPage}})
     async def errors(
         state: Annotated[str, Query(pattern="^(set_aside|waived|review|reviewed)$")] = "set_aside",
         code: Annotated[str | None, Query(pattern=NO_NUL)] = None,
@@ -120,7 +127,9 @@ def _add_reading(router: APIRouter, desk: ErrorDesk) -> None:
         what = {code: WHAT_TO_DO[code] for code in codes if code in WHAT_TO_DO}
         return {"codes": codes, "whatToDo": what, "items": [dict(row) for row in found]}
 
-    @router.get("/errors/{booking_id}", responses=documented(404))
+    entry: dict[int | str, dict[str, Any]] = {**documented(404), 200: {"model": described.DeskEntry}}
+
+    @router.get("/errors/{booking_id}", response_model=None, responses=entry)
     async def error(booking_id: Id) -> dict[str, Any]:
         """Return one entry with what was decided; of the row that it is there, of a correction which columns."""
         try:

@@ -12,9 +12,9 @@ from bookings_gateway import schemas_admin as shown
 from bookings_gateway import schemas_payments as bodies
 from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.access.policy import PAYMENTS
-from bookings_gateway.admin_door import AdminDoor, Key, csv_body, repeated
+from bookings_gateway.admin_door import NEW, AdminDoor, Key, csv_body, repeated
 from bookings_gateway.age import AGE_HEADER, AGED, age
-from bookings_gateway.errors import Declined, PartAway
+from bookings_gateway.errors import Declined, NoSuchPayment, PartAway
 from bookings_gateway.remote import Call, Part
 from bookings_gateway.schemas_lists import PaymentFilters, PaymentQuery
 from shared.problems import documented
@@ -30,7 +30,7 @@ _EXPORTED = (
 
 def router(door: AdminDoor) -> APIRouter:
     """Return the routes of payments; those with a fixed path come before ``{payment_id}``."""
-    routes = APIRouter(prefix=PAYMENTS, tags=["payments"], responses=documented(403))
+    routes = APIRouter(prefix=PAYMENTS, tags=["payments"], responses=NEW)
     _add_lists(routes, door)
     _add_money(routes, door)
     _add_one(routes, door)
@@ -94,11 +94,27 @@ def _add_money(routes: APIRouter, door: AdminDoor) -> None:
         order: dict[str, Any] = {**body.model_dump(mode="json"), "requested_by": actor.name}
         path, headers = f"/payments/{payment_id}/refunds", {"Idempotency-Key": key}
         call = Call(Part.PAYMENTS, "POST", path, body=order, headers=headers, patient=True)
-        entity, after = f"payment/{payment_id}", {"amount": body.amount}
-        async with door.asking(actor, action="payment.refunded", entity=entity, after=after) as write:
+        reason = {"reason": body.reason} if body.reason else {}
+        wanted = {"amount": body.amount, **reason}
+        async with door.asking(
+            actor,
+            action="payment.refunded",
+            entity=f"payment/{payment_id}",
+            before=await _shown_before(door, payment_id),
+            after=wanted,
+        ) as write:
             response.status_code, refund = await door.remote.outcome(call, bodies.Refund)
-            write.after = {"amount": refund.amount, "currency": refund.currency, "state": refund.state}
+            write.after = {"amount": refund.amount, "currency": refund.currency, "state": refund.state, **reason}
         return refund
+
+
+async def _shown_before(door: AdminDoor, payment_id: UUID) -> dict[str, Any] | None:
+    """What the audit says of a payment before it is refunded; nothing, where none has been heard of."""
+    try:
+        item = shown.payment_item(await records.payment(door.engine, payment_id))
+    except NoSuchPayment:
+        return None
+    return {name: item[name] for name in ("status", "received", "refunded")}
 
 
 async def _timeline(door: AdminDoor, payment_id: UUID) -> list[bodies.TimelineItem] | None:

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bookings_gateway.access.policy import PREFIX
 from bookings_gateway.rollout.flags import Flags
 from bookings_gateway.rollout.report import report
+from bookings_gateway.schemas_migration import RolloutState
 from shared.problems import documented
 
 
@@ -15,7 +16,7 @@ def create_router(engine: AsyncEngine, flags: Flags) -> APIRouter:
     """Return the route; the guard lets administrators alone in."""
     router = APIRouter(prefix=PREFIX, tags=["rollout"], responses=documented())
 
-    @router.get("/rollout")
+    @router.get("/rollout", response_model=None, responses={200: {"model": RolloutState}})
     async def rollout() -> dict[str, Any]:
         """Return the comparisons so far, the differences grouped by field with hashed values, and the latest flips."""
         async with engine.connect() as connection:

@@ -7,15 +7,14 @@ from fastapi import APIRouter, Query, Response
 
 from bookings_gateway import schemas_admin as shown
 from bookings_gateway.access.policy import PREFIX
-from bookings_gateway.admin_door import AdminDoor
+from bookings_gateway.admin_door import NEW, AdminDoor
 from bookings_gateway.age import AGED
 from bookings_gateway.search import search
-from shared.problems import documented
 
 
 def router(door: AdminDoor) -> APIRouter:
     """Return the route of the search."""
-    routes = APIRouter(prefix=f"{PREFIX}/search", tags=["search"], responses=documented(403))
+    routes = APIRouter(prefix=f"{PREFIX}/search", tags=["search"], responses=NEW)
 
     @routes.get("", responses={200: AGED})
     async def search_everything(

@@ -11,7 +11,7 @@ from bookings_gateway import customers
 from bookings_gateway import schemas_records as written
 from bookings_gateway import schemas_users as users
 from bookings_gateway.access.actor import Actor, current_actor
-from bookings_gateway.admin_door import AdminDoor, Cursor, Limit, OptionalKey, repeated
+from bookings_gateway.admin_door import VERSION, AdminDoor, Cursor, Limit, OptionalKey, repeated
 from bookings_gateway.errors import PreconditionMissing
 from bookings_gateway.remote import Call, Part, idempotent
 from bookings_gateway.schemas_admin import totals
@@ -83,7 +83,7 @@ def add_records(routes: APIRouter, door: AdminDoor) -> None:
 def add_changes(routes: APIRouter, door: AdminDoor) -> None:
     """Add what changes a user: corrections, merging and its undoing, erasing."""
 
-    @routes.patch("/{user_id}", responses=documented(400, 404, 409, 412, 428))
+    @routes.patch("/{user_id}", responses={**documented(400, 404, 409, 412, 428), 200: VERSION})
     async def correct_user(
         user_id: UUID,
         body: users.UserChange,
@@ -99,7 +99,8 @@ def add_changes(routes: APIRouter, door: AdminDoor) -> None:
         fields = body.model_dump(mode="json", exclude_unset=True)
         order = {**fields, "by": actor.name}
         call = Call(Part.USERS, "PATCH", f"/users/{user_id}", body=order, headers={"If-Match": if_match})
-        async with door.asking(actor, action="user.corrected", entity=f"user/{user_id}", after=fields):
+        before = await customers.shown_before(door.engine, user_id, fields)
+        async with door.asking(actor, action="user.corrected", entity=f"user/{user_id}", before=before, after=fields):
             changed = await door.remote.ask(call, users.ChangedUser)
         response.headers["ETag"] = f'"{changed.sequence}"'
         return changed
@@ -155,6 +156,10 @@ async def _add(
         return await door.remote.outcome(call, model)
 
 
+# What the audit says there was of an erased user: of names and numbers, that there were some.
+_ERASED = ("email", "first_name", "last_name", "phone", "company_name", "placeholder", "total_bookings", "merged_into")
+
+
 @dataclass(frozen=True, slots=True)
 class _Decision:
     """What is to become of a user."""
@@ -169,8 +174,11 @@ async def _decide(door: AdminDoor, actor: Actor, decision: _Decision, model: typ
     order = decision.order.model_dump(mode="json")
     path = f"/users/{decision.user_id}/{decision.what}"
     call = Call(Part.USERS, "POST", path, body={**order, "by": actor.name}, patient=True)
-    after = {"merged_into": order.get("into")}
-    async with door.asking(actor, action=f"user.{decision.what}", entity=f"user/{decision.user_id}", after=after):
+    after = {"merged_into": order.get("into"), "reason": order["reason"]}
+    shown = _ERASED if decision.what == "erase" else ("merged_into",)
+    before = await customers.shown_before(door.engine, decision.user_id, shown)
+    action, entity = f"user.{decision.what}", f"user/{decision.user_id}"
+    async with door.asking(actor, action=action, entity=entity, before=before, after=after):
         return await door.remote.ask(call, model)
 
 

@@ -1,6 +1,7 @@
 """The HTTP door of users: lists and details from the read model, and everything else of whoever owns it."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -11,10 +12,10 @@ from bookings_gateway import customer_records as records
 from bookings_gateway import customers
 from bookings_gateway import schemas_admin as shown
 from bookings_gateway.access.policy import USERS
-from bookings_gateway.admin_door import AdminDoor, Limit, Offset, csv_body
+from bookings_gateway.admin_door import NEW, VERSIONED, AdminDoor, csv_body
 from bookings_gateway.age import AGE_HEADER, AGED, age
 from bookings_gateway.api_user_parts import add_changes, add_fixed, add_records
-from bookings_gateway.schemas_lists import UserFilters, UserQuery
+from bookings_gateway.schemas_lists import BookingsOfUserQuery, PaymentsOfUserQuery, UserFilters, UserQuery
 from bookings_gateway.schemas_users import UserDetail
 from bookings_gateway.user_detail import detail
 from shared.problems import documented
@@ -28,7 +29,7 @@ _EXPORTED = (
 
 def router(door: AdminDoor) -> APIRouter:
     """Return the routes of users; those with a fixed path come before ``{user_id}``."""
-    routes = APIRouter(prefix=USERS, tags=["users"], responses=documented(403))
+    routes = APIRouter(prefix=USERS, tags=["users"], responses=NEW)
     _add_lists(routes, door)
     add_fixed(routes, door)
     _add_reading(routes, door)
@@ -60,7 +61,7 @@ def _add_lists(routes: APIRouter, door: AdminDoor) -> None:
 def _add_reading(routes: APIRouter, door: AdminDoor) -> None:
     """Add what is read of one user. Bookings and payments come from the read model, with nothing else needed."""
 
-    @routes.get("/{user_id}", responses=documented(404))
+    @routes.get("/{user_id}", responses={**documented(404), 200: VERSIONED})
     async def get_user(user_id: UUID, response: Response) -> UserDetail:
         """Return one user with the newest of all parts. `ETag` is what `If-Match` of a change wants."""
         found = await detail(door, user_id)
@@ -70,22 +71,23 @@ def _add_reading(routes: APIRouter, door: AdminDoor) -> None:
 
     @routes.get("/{user_id}/bookings", responses={**documented(404), 200: AGED})
     async def bookings_of_user(
-        user_id: UUID, response: Response, limit: Limit = 50, offset: Offset = 0
+        user_id: UUID, response: Response, query: Annotated[BookingsOfUserQuery, Query()]
     ) -> shown.BookingPage:
-        """Return the bookings of a user and of those merged with them, newest first."""
+        """Return the bookings of a user and of those merged with them, newest first unless said otherwise."""
         await customers.one(door.engine, user_id)
-        page = await records.bookings_of(door.engine, user_id, limit=limit, offset=offset)
+        limit, offset = query.limit, query.offset
+        page = await records.bookings_of(door.engine, user_id, query.wanted, limit=limit, offset=offset)
         await door.say_age(response)
         items = [shown.BookingItem.model_validate(shown.booking_item(row)) for row in page.rows]
         return shown.BookingPage(data=items, total=page.total, limit=limit, offset=offset)
 
     @routes.get("/{user_id}/payments", responses={**documented(404), 200: AGED})
     async def payments_of_user(
-        user_id: UUID, response: Response, limit: Limit = 50, offset: Offset = 0
+        user_id: UUID, response: Response, query: Annotated[PaymentsOfUserQuery, Query()]
     ) -> shown.PaymentPage:
-        """Return the payments of a user's bookings, newest first."""
+        """Return the payments of a user's bookings, newest first unless said otherwise."""
         await customers.one(door.engine, user_id)
-        wanted = records.PaymentsWanted(user_id=user_id)
+        wanted, limit, offset = replace(query.wanted, user_id=user_id), query.limit, query.offset
         page = await records.find_payments(door.engine, wanted, limit=limit, offset=offset)
         await door.say_age(response)
         items = [shown.PaymentItem.model_validate(shown.payment_item(row)) for row in page.rows]

@@ -17,10 +17,14 @@ from bookings_gateway.errors import Declined, PartNotReached
 
 @dataclass(slots=True, kw_only=True)
 class AskedWrite:
-    """What the audit says of it; what the service's answer adds is put here before the block ends."""
+    """What the audit says of it; what the service's answer adds to ``after`` is put here before the block ends.
+
+    ``before`` is what the read model showed of it: as old as that.
+    """
 
     action: str
     entity: str
+    before: Values | None = None
     after: Values | None = None
 
 
@@ -33,7 +37,13 @@ async def asked_write(engine: AsyncEngine, actor: Actor, write: AskedWrite) -> A
     """
     async with engine.begin() as connection:
         id_ = await audit.record(
-            connection, actor, action=write.action, entity=write.entity, after=write.after, outcome=Outcome.UNKNOWN
+            connection,
+            actor,
+            action=write.action,
+            entity=write.entity,
+            before=write.before,
+            after=write.after,
+            outcome=Outcome.UNKNOWN,
         )
     try:
         yield write
@@ -45,4 +55,4 @@ async def asked_write(engine: AsyncEngine, actor: Actor, write: AskedWrite) -> A
 
 async def _settle(engine: AsyncEngine, id_: int, outcome: Outcome, write: AskedWrite) -> None:
     async with engine.begin() as connection:
-        await audit.settle(connection, id_, outcome, entity=write.entity, after=write.after)
+        await audit.settle(connection, id_, outcome, entity=write.entity, before=write.before, after=write.after)

@@ -1,6 +1,6 @@
 """Users as the admin sees them: listed, sorted, filtered, counted, looked up. All of it from the read model."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -17,12 +17,14 @@ from bookings_gateway.search_text import Query
 
 # Field of the answer → what it is sorted by, which is never null: nothing counts as the smallest.
 SORTS: Mapping[str, str] = {
+    "id": "user_id",
     "email": "email_key",
     "name": "name_key",
     "firstName": "first_key",
     "lastName": "last_key",
     "phone": "phone_key",
     "companyName": "company_key",
+    "placeholder": "placeholder",
     "totalBookings": "total_bookings",
     "totalSpent": "total_spent",
     "totalPaid": "total_paid",
@@ -52,6 +54,7 @@ _ALL = "SELECT {columns} FROM customer c WHERE {conditions} ORDER BY {key} {dire
 _ONE = """
     SELECT {columns} FROM customer c WHERE user_id = :user_id AND (user_sequence > 0 OR erased_at IS NOT NULL)
 """
+_SHOWN = text("SELECT * FROM customer WHERE user_id = :user_id")
 _MERGED_FROM = text("SELECT user_id FROM customer WHERE canonical_id = :user_id ORDER BY user_id")
 _COUNT = "SELECT count(*) FROM customer WHERE {conditions}"
 _SUM = "SELECT coalesce(sum(users), 0) FROM customer_count WHERE {conditions}"
@@ -133,6 +136,13 @@ async def one(engine: AsyncEngine, user_id: UUID) -> Person:
             raise NoSuchUser(user_id)
         merged_from = (await connection.execute(_MERGED_FROM, {"user_id": user_id})).scalars().all()
     return Person(row, merged_from)
+
+
+async def shown_before(engine: AsyncEngine, user_id: UUID, names: Collection[str]) -> Mapping[str, Any] | None:
+    """Return what is shown of a user at this moment, of the columns named; ``None`` where nobody is known."""
+    async with engine.connect() as connection:
+        row = (await connection.execute(_SHOWN, {"user_id": user_id})).mappings().one_or_none()
+    return {name: row[name] for name in names} if row else None
 
 
 def _conditions(wanted: Wanted) -> tuple[str, dict[str, Any]]:

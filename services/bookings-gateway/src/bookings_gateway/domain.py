@@ -42,12 +42,19 @@ class Layout:
     updated_at: str | None = "updatedAt"
     user_id: str = "user_id"  # ours: added by the gateway
     paid_status: str = "PAID"  # a word, not a column: what ``status`` of a paid booking says
+    personal: tuple[str, ...] = ()  # further columns that tell of people, beside those known (personal.py)
+    harmless: tuple[str, ...] = ()  # columns that do not, whatever they are called
 
     @property
     def columns(self) -> dict[str, str]:
         """Field → column, of every column the table must have."""
-        fields = {name: getattr(self, name) for name in self.__slots__ if name not in {"user_id", "paid_status"}}
+        fields = {name: getattr(self, name) for name in self.__slots__ if name not in _NO_COLUMN}
         return {name: column for name, column in fields.items() if column is not None}
+
+    @property
+    def reading(self) -> dict[str, str | None]:
+        """Field → what decides how a row is read and written."""
+        return {name: getattr(self, name) for name in self.__slots__ if name not in {"personal", "harmless"}}
 
     @property
     def contact_columns(self) -> dict[str, str]:
@@ -56,6 +63,7 @@ class Layout:
         return {key: column for key, column in named.items() if column is not None}
 
 
+_NO_COLUMN = frozenset(["user_id", "paid_status", "personal", "harmless"])  # of the table as the gateway finds it
 # Key in the contact's JSON → field of the layout.
 CONTACT_FIELDS = {
     "name": "name",
@@ -66,16 +74,6 @@ CONTACT_FIELDS = {
     "company": "company",
 }
 DEFAULT_LAYOUT = Layout()
-
-# Beside the contact: columns that tell of people, in the spellings seen. Those a table has are emptied when its
-# customer is erased.
-PERSONAL_COLUMNS = (
-    *("participants", "participantDetails", "participant_details"),
-    *("invoiceDetails", "invoicedetails", "invoice_details", "billingAddress", "billing_address"),
-    *("notes", "internalNotes", "internal_notes", "comments", "specialRequirements", "special_requirements"),
-    *("dietaryRequirements", "dietary_requirements", "medicalNotes", "medical_notes", "accessibilityNeeds"),
-    *("emergencyContact", "emergency_contact", "dateOfBirth", "date_of_birth"),
-)
 
 # Neither PostgreSQL's text nor UTF-8 can hold these; JSON inside JSON can smuggle them in.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -109,11 +107,11 @@ def booking_snapshot(row: Mapping[str, Any], layout: Layout, *, currency: str, z
         contact=read_contact(row, layout),
         final_amount=_amount(of(layout.final_amount)),
         currency=currency,
-        payment_date=_time(of(layout.payment_date), zone),
+        payment_date=read_time(of(layout.payment_date), zone),
         payment_method=_text(of(layout.payment_method)),
         payment_reference=_text(of(layout.payment_reference)),
-        created_at=_time(of(layout.created_at), zone),
-        updated_at=_time(of(layout.updated_at), zone),
+        created_at=read_time(of(layout.created_at), zone),
+        updated_at=read_time(of(layout.updated_at), zone),
     )
 
 
@@ -202,7 +200,7 @@ def _representable(amount: Decimal) -> Decimal | None:
     return Decimal((sign, digits, -decimals))
 
 
-def _time(value: object, zone: tzinfo) -> datetime | None:
+def read_time(value: object, zone: tzinfo) -> datetime | None:
     """A time that has no date in UTC or in the business's own zone, as some of the years 1 and 9999, is unusable."""
     if not isinstance(value, str):
         return None

@@ -7,6 +7,7 @@ skipped and come again. Doing it twice changes nothing.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 
 import prometheus_client
 import sqlalchemy.exc
@@ -18,10 +19,11 @@ from bookings_gateway.anchors import count_again
 from bookings_gateway.capture import LOCK
 from bookings_gateway.counts import put_counts_together
 from bookings_gateway.customers import SORTS
-from bookings_gateway.domain import PERSONAL_COLUMNS
+from bookings_gateway.failed_changes import forget_failed, tell_persons
 from bookings_gateway.forget import forget_before, forget_history
 from bookings_gateway.held_rows import hold
 from bookings_gateway.legacy_table import LegacyTable, LegacyTableCache, quoted
+from bookings_gateway.personal import personal_columns
 from bookings_gateway.rewritten import rewritten
 from shared.database import describe, is_transient
 from shared.forgotten_letters import forgetting_letters, naming
@@ -32,15 +34,16 @@ log = structlog.get_logger(__name__)
 
 _PAGE = 100
 _RECONNECT_SECONDS = 0.5
-_TEXTS = {"text", "character varying", "character"}
+_TEXTS = {"text", "character varying", "character", "citext"}
 
 NOT_FORGOTTEN = prometheus_client.Counter(
     "bookings_not_forgotten_total", "Legacy rows of erased users that the table's own rules keep from being emptied"
 )
 
 # Links can come after the erasure, so this is asked anew every time; both sides have an index of the few that matter.
-# A booking that was an erased user's before is theirs as a whole where it is nobody's now. One the import could not
-# tell users of is known by the address; what was booked by it after the erasure is a new person's.
+# A booking that was an erased user's before is theirs as a whole where it is nobody's now. One that users were never
+# told of, by the import or by a change that was set aside, is known by the address; what was booked by it after the
+# erasure is a new person's.
 _DUE = text(
     """
     SELECT booking_id, bool_or(whole) AS whole FROM (
@@ -53,6 +56,12 @@ _DUE = text(
         UNION ALL
         SELECT i.booking_id, true FROM customer c JOIN import_item i ON i.person = c.erased_digest
         WHERE c.erased_at IS NOT NULL AND coalesce(i.booked_at, '-infinity') <= c.erased_at
+        UNION ALL
+        SELECT f.booking_id, NOT EXISTS (
+            SELECT FROM booking_user b LEFT JOIN customer owner USING (user_id)
+            WHERE b.booking_id = f.booking_id AND b.user_id IS NOT NULL AND owner.erased_at IS NULL)
+        FROM customer c JOIN booking_change_failed f ON f.person = c.erased_digest
+        WHERE c.erased_at IS NOT NULL AND coalesce(f.booked_at, '-infinity') <= c.erased_at
     ) d
     WHERE booking_id > :after GROUP BY booking_id ORDER BY booking_id LIMIT :page
     """
@@ -90,10 +99,14 @@ _WORDS = text(
 
 @dataclass(frozen=True, slots=True)
 class Erase:
-    """Removes erased users from the legacy rows and from our history. ``changed`` wakes the capture."""
+    """Removes erased users from the legacy rows and from our history. ``changed`` wakes the capture.
+
+    ``zone`` is that of legacy times without one.
+    """
 
     tables: LegacyTableCache
     changed: Signal
+    zone: tzinfo = UTC
     refused: set[str] = field(default_factory=set)
 
     async def run(self, service: Service) -> None:
@@ -114,6 +127,8 @@ class Erase:
     async def erase_due(self, engine: AsyncEngine) -> int:
         """Go once through everything due, in pages of a transaction each; return how many bookings were settled."""
         settled, after = 0, ""
+        async with engine.begin() as connection:
+            await tell_persons(connection, self.tables.layout, self.zone)
         while True:
             async with engine.connect() as connection:
                 due = (await connection.execute(_DUE, {"after": after, "page": _PAGE})).all()
@@ -154,40 +169,43 @@ class Erase:
         await connection.execute(_ALONE, {"key": LOCK})
         table = await self.tables.get(connection)
         held = await hold(connection, table, [row.booking_id for row in due if row.whole])
-        columns = await _personal(connection, table)
+        personal = personal_columns(table.columns, table.layout)
+        columns = await _emptied(connection, table, personal)
         others_now = await rewritten(connection, table, list(held.statuses))  # they come again, until the link has come
         if columns:
             await connection.execute(_emptying(table, columns), {"ids": [*held.statuses.keys() - others_now]})
         ids = [booking_id for booking_id in held.settled if booking_id not in others_now]
-        await forget_history(connection, ids, columns=list(columns))
+        await forget_history(connection, ids, columns=personal)
         others = [row.booking_id for row in due if not row.whole]
+        await forget_failed(connection, [*held.settled, *others], columns=personal)
         await forget_before(connection, others=others, settled=[*ids, *others])
         log.info("bookings_forgotten", bookings=len(ids), of_others=len(others))
         return len(ids) + len(others)
 
 
-async def _personal(connection: AsyncConnection, table: LegacyTable) -> dict[str, str]:
-    """Return the columns that tell of people, each with what it is emptied to.
+async def _emptied(connection: AsyncConnection, table: LegacyTable, personal: Sequence[str]) -> dict[str, str]:
+    """Return the columns that can be emptied, each with what it is emptied to.
 
     JSON stays an object or an array, which the legacy application reads from without looking. A column that must hold
     something, and has no empty value, is left.
     """
     required = set((await connection.execute(_NOT_NULL, {"oid": table.oid})).scalars())
     emptied = {}
-    contact = table.layout.contact
-    for column in filter(None, (contact, *table.layout.contact_columns.values(), *PERSONAL_COLUMNS)):
-        type_ = table.columns.get(column)
-        if type_ is None or column in table.generated:
+    for column in personal:
+        type_ = table.columns[column]
+        if column in table.generated:
             continue
         if type_ in {"json", "jsonb"}:
             array = f"left(ltrim(CAST(b.{quoted(column)} AS text)), 1) = '['"
             emptied[column] = f"CAST(CASE WHEN {array} THEN '[]' ELSE '{{}}' END AS {type_})"
-        elif column == contact:
+        elif column == table.layout.contact:
             emptied[column] = "'{}'"
         elif column not in required:
             emptied[column] = "NULL"
         elif type_ in _TEXTS:
             emptied[column] = "''"
+        elif type_.endswith("[]"):
+            emptied[column] = "'{}'"
         else:
             log.warning("personal_column_left", column=column, type=type_)
     return emptied

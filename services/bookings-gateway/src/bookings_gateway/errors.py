@@ -122,6 +122,18 @@ class TooManyExports(Refusal):
         super().__init__("Other exports are running; try again in half a minute.")
 
 
+class TooManyToSort(Refusal):
+    """More payments match than are sorted by what no index has."""
+
+    status = 422
+
+    def __init__(self, sort: str, total: int, most: int) -> None:
+        super().__init__(
+            f"{total:,} payments match, and by {sort} at most {most:,} are sorted: narrow them down by search, time, "
+            "status or another filter, or sort by createdAt."
+        )
+
+
 class UnusableAmount(Refusal):
     """An amount that is searched for without its currency, or with more decimals than that has."""
 

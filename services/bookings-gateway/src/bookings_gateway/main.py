@@ -22,6 +22,7 @@ from bookings_gateway.history import compose as history_parts
 from bookings_gateway.history import worker
 from bookings_gateway.legacy_errors import answer_in_legacy_form
 from bookings_gateway.legacy_table import LegacyTableCache
+from bookings_gateway.openapi_examples import document_examples
 from bookings_gateway.remote import Part, Remote
 from bookings_gateway.rollout.flags import SHIPPED, Flags
 from bookings_gateway.rollout.shadow import Shadow
@@ -57,7 +58,7 @@ def compose(settings: Settings) -> tuple[Service, Rollout, AdminDoor]:
             "history": worker.run,
             "flags": flags.run,
             "shadow": lambda service: rollout.shadow.run(service),
-            "erase": Erase(tables, changed).run,
+            "erase": Erase(tables, changed, settings.zone).run,
             "remote": remote.run,
             "access-upkeep": Upkeep(sessions_of(settings)).run,
         },
@@ -101,6 +102,7 @@ def add_access(app: FastAPI, service: Service, settings: Settings) -> None:
     recent = Recent(settings.access_cache_seconds)
     app.include_router(api_access.create_router(api_access.AccessDoor(service.engine, sessions, browser, recent)))
     document_access(app, browser)
+    document_examples(app)
     autocommit = service.engine.execution_options(isolation_level="AUTOCOMMIT")
     guard(app, Access(autocommit, sessions, browser, recent))
 

@@ -43,6 +43,11 @@ def begun(typed: str) -> list[Range]:
     return ranges
 
 
+def mailbox(local: str) -> list[Range]:
+    """Addresses that begin with all of it."""
+    return [_beginning(local)]
+
+
 def similar(typed: str, meant: Mapping[str, Sequence[str]]) -> list[Range]:
     """Whole words, each as it stands or as one of those it may have meant."""
     return list(islice(_meanings(typed, meant), _MOST))

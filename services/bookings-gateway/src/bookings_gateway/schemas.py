@@ -59,6 +59,47 @@ class Bodies:
     change: type[BookingBody]
 
 
+def answered(layout: Layout) -> dict[str, Any]:
+    """Return the description of a booking as it is answered: the row's own columns, and what is added to them."""
+    row = {layout.columns[field]: value for field, value in _EXAMPLE.items() if field in layout.columns}
+    user = {"id": _USER_ID, "totalBookings": 3, "totalSpent": "202.50"}
+    added = {"customerName": "Ann Lee", "customerEmail": "ann@example.com", "user": user, "paymentStatus": "paid"}
+    return {"type": "object", "properties": _ADDED, "additionalProperties": True, "examples": [{**row, **added}]}
+
+
+_USER_ID = "00000000-0000-4000-8000-00000000000a"
+_PERSON = {"firstName": "Ann", "lastName": "Lee", "email": "ann@example.com", "phone": "07700 900123"}
+_EXAMPLE: Mapping[str, Any] = {
+    "id": "00000000-0000-4000-8000-00000000000b",
+    "reference": "BK-2025-0042",
+    "status": "PAID",
+    "contact": _PERSON,
+    "name": "Ann Lee",
+    "email": "ann@example.com",
+    "phone": "07700 900123",
+    "final_amount": "67.50",
+    "payment_date": "2025-01-15T10:30:00.000Z",
+    "payment_method": "CARD",
+    "payment_reference": "pi_3NxYzAbCdEf",
+    "created_at": "2025-01-14T09:00:00.000Z",
+    "updated_at": "2025-01-15T10:30:00.000Z",
+}
+_TEXT_OR_NOTHING = {"type": ["string", "null"]}
+_ADDED: Mapping[str, Any] = {
+    "customerName": _TEXT_OR_NOTHING,
+    "customerEmail": _TEXT_OR_NOTHING,
+    "user": {
+        "type": ["object", "null"],
+        "properties": {
+            "id": {"type": "string"},
+            "totalBookings": {"type": "integer"},
+            "totalSpent": {"type": "string"},
+        },
+    },
+    "paymentStatus": _TEXT_OR_NOTHING,
+}
+
+
 def bodies(layout: Layout) -> Bodies:
     """Return the bodies clients of this layout send."""
     return Bodies(
@@ -74,4 +115,6 @@ def _model(name: str, layout: Layout, types: Mapping[str, Any], *, needed: froze
         for field, type_ in types.items()
         if field in columns
     }
-    return create_model(name, __base__=BookingBody, **fields)
+    sent = {columns[field]: _EXAMPLE[field] for field in ("contact", "final_amount", "status") if field in columns}
+    base = type(name, (BookingBody,), {"model_config": ConfigDict(json_schema_extra={"examples": [sent]})})
+    return create_model(name, __base__=base, **fields)

@@ -16,11 +16,24 @@ from shared.money import to_minor
 Limit = Annotated[int, Field(ge=1, le=200)]
 Offset = Annotated[int, Field(ge=0, le=1_000_000_000)]
 End = Annotated[Moment | None, Field(description="Not included")]
+Order = Annotated[Literal["asc", "desc"], Field(description="What is missing counts as the smallest")]
 UserSort = Literal[
-    "email", "name", "firstName", "lastName", "phone", "companyName", "totalBookings", "totalSpent", "totalPaid",
-    "totalRefunded", "firstBookingDate", "lastBookingDate", "lastActivityDate", "createdAt",
+    "id", "email", "name", "firstName", "lastName", "phone", "companyName", "placeholder", "totalBookings",
+    "totalSpent", "totalPaid", "totalRefunded", "firstBookingDate", "lastBookingDate", "lastActivityDate", "createdAt",
 ]  # fmt: skip
-PaymentSort = Literal["createdAt", "paidAt", "amount", "refunded", "status", "method", "currency"]
+BookingSort = Literal[
+    "id", "bookingReference", "status", "paymentStatus", "userId", "customerName", "customerEmail", "phone",
+    "companyName", "finalAmount", "currency", "paymentDate", "paymentMethod", "paymentReference", "createdAt",
+    "updatedAt",
+]  # fmt: skip
+PaymentSort = Annotated[
+    Literal[
+        "createdAt", "paidAt", "amount", "refunded", "status", "method", "currency", "id", "received", "disputed",
+        "net", "openDisputes", "cardBrand", "cardLast4", "bookingId", "bookingReference", "userId", "customerName",
+        "reference", "stripePaymentIntentId", "stripeChargeId", "migrated", "inferredFields", "flag",
+    ],
+    Field(description="By the first seven any number of payments is sorted, by the others up to 20,000 that match"),
+]  # fmt: skip
 
 
 class _Listing(BaseModel):
@@ -32,7 +45,7 @@ class _Listing(BaseModel):
         str | None,
         Field(max_length=200, description="Name, e-mail, phone in any format, company, reference; words begun"),
     ] = None
-    order: Annotated[Literal["asc", "desc"], Field(description="What is missing counts as the smallest")] = "desc"
+    order: Order = "desc"
     created_from: Moment | None = None
     created_to: End = None
 
@@ -70,8 +83,8 @@ class UserQuery(UserFilters):
     offset: Offset = 0
 
 
-class PaymentFilters(_Listing):
-    """Which payments, in which order."""
+class PaymentsOfUserFilters(_Listing):
+    """Which payments of a user, in which order."""
 
     sort: PaymentSort = "createdAt"
     status: PaymentStatus | None = None
@@ -79,7 +92,6 @@ class PaymentFilters(_Listing):
     currency: Currency | None = None
     least: Annotated[MoneyGiven | None, Field(alias="minAmount", description="Needs `currency`")] = None
     most: Annotated[MoneyGiven | None, Field(alias="maxAmount", description="Needs `currency`")] = None
-    user_id: UUID | None = None
     booking_id: Word | None = None
     unmatched: Annotated[bool | None, Field(description="Without a booking")] = None
     refunded: Annotated[bool | None, Field(description="In part or in full")] = None
@@ -101,6 +113,38 @@ class PaymentFilters(_Listing):
             return to_minor(Decimal(amount), self.currency)
         except ValueError as error:
             raise UnusableAmount(f"{error}.") from None
+
+
+class PaymentFilters(PaymentsOfUserFilters):
+    """Which payments, in which order."""
+
+    user_id: UUID | None = None
+
+
+class PaymentsOfUserQuery(PaymentsOfUserFilters):
+    """A page of payments of a user."""
+
+    limit: Limit = 50
+    offset: Offset = 0
+
+
+class BookingsOfUserQuery(BaseModel):
+    """A page of bookings of a user."""
+
+    model_config = _Listing.model_config
+
+    sort: BookingSort = "createdAt"
+    order: Order = "desc"
+    status: Annotated[Word | None, Field(description="Case does not count")] = None
+    created_from: Moment | None = None
+    created_to: End = None
+    limit: Limit = 50
+    offset: Offset = 0
+
+    @property
+    def wanted(self) -> records.BookingsWanted:
+        given = self.model_dump(exclude={"order", "limit", "offset"})
+        return records.BookingsWanted(**given, descending=self.order == "desc")
 
 
 class PaymentQuery(PaymentFilters):

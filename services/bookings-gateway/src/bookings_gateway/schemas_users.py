@@ -110,9 +110,12 @@ class UnmergeOrder(Given):
 
 
 class EraseOrder(Given):
-    """``confirm`` repeats the user's e-mail or id."""
+    """``confirm`` repeats the user's e-mail or id.
 
-    model_config = examples({"reason": "Asked for by the person", "confirm": "ann@example.com"})
+    Of the reason one of ``requested``, ``court_order``, ``retention_ended`` is kept; any other text as ``other``.
+    """
+
+    model_config = examples({"reason": "requested", "confirm": "ann@example.com"})
 
     reason: Word
     confirm: Word

@@ -153,26 +153,37 @@ async def _by_words(connection: AsyncConnection, query: Query, limit: int) -> tu
     """Look for users and bookings step by step, until there are enough; a later step never displaces an earlier."""
     users: list[Hit] = []
     bookings: dict[str, str] = {}
-    for match in ("exact", "prefix", "similar"):
-        if match == "similar" and (users or bookings):
+    for make in (_exact, _prefix, _similar, _other_domain):
+        if make in (_similar, _other_domain) and (users or bookings):
             break
-        step = await _step(connection, query, match)
+        step = await make(connection, query)
         if step is None:
-            break
+            continue
         users += await _users(connection, query, step, users, limit)
-        bookings |= dict.fromkeys(await _bookings(connection, step, users, list(bookings), limit), match)
+        bookings |= dict.fromkeys(await _bookings(connection, step, users, list(bookings), limit), step.match)
     return users, bookings
 
 
-async def _step(connection: AsyncConnection, query: Query, match: str) -> _Step | None:
-    if match == "exact":
-        return _Step(match, name_keys.exact(query.typed), query.exact())
-    if match == "prefix":
-        return _Step(match, name_keys.begun(query.typed), query.being_typed())
+async def _exact(_: AsyncConnection, query: Query) -> _Step:
+    return _Step("exact", name_keys.exact(query.typed), query.exact())
+
+
+async def _prefix(_: AsyncConnection, query: Query) -> _Step:
+    return _Step("prefix", name_keys.begun(query.typed), query.being_typed())
+
+
+async def _similar(connection: AsyncConnection, query: Query) -> _Step | None:
     meant = {word: await _meant(connection, word) for word in query.misspelt}
     if not any(meant.values()):
         return None
-    return _Step(match, name_keys.similar(query.typed, meant), query.similar(meant))
+    return _Step("similar", name_keys.similar(query.typed, meant), query.similar(meant))
+
+
+async def _other_domain(_: AsyncConnection, query: Query) -> _Step | None:
+    """The same mailbox at any domain: what is mistyped may be behind the @."""
+    if query.mailbox is None:
+        return None
+    return _Step("similar", name_keys.mailbox(query.mailbox), query.any_domain())
 
 
 async def _users(

@@ -13,10 +13,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 _LONGEST_WORD = 60
+_MINUS = "\u2212"
 _MOST_WORDS = 60
 _KEY_LENGTH = 80
 _PHONE_DIGITS = 9  # behind country code and leading zero, in every format of one number
 _PHONE = re.compile(r"[+(\d][\d\s()./-]{4,}")
+# As it is pasted out of a page, a signature or a link: a word in front, an extension behind.
+_PASTED_PHONE = re.compile(
+    r"(?:(?:tel|telephone|phone|mob|mobile)\b)?[\s:.]*(?P<number>[+(\d][\d\s()./-]{4,}?)"
+    r"(?:[\s;,]*(?:ext|extn|extension|x)[\s.:=]*\d{1,6})?",
+    re.IGNORECASE,
+)
 _FEWEST_DIGITS = 5
 _BEGUN = 3  # shorter words are not taken for the beginning of longer ones: half of all rows would match
 _RUN = re.compile(r"[^\W\d_]+|\d+")
@@ -49,8 +56,19 @@ def name_words(*texts: str | None) -> str:
 
 def phone_word(value: str) -> str | None:
     """Return the last digits of a number, backwards; ``None`` for what is none."""
-    digits = re.sub(r"\D", "", fold(value))
+    digits = re.sub(r"\D", "", fold(_unpasted(value)))
     return f"tel{digits[-_PHONE_DIGITS:][::-1]}" if len(digits) >= _FEWEST_DIGITS else None
+
+
+def _unpasted(value: str) -> str:
+    """Text without characters nobody sees, with plain dashes; of a phone number, what is one."""
+    seen = "".join(
+        "-" if unicodedata.category(character) == "Pd" or character == _MINUS else character
+        for character in value
+        if unicodedata.category(character) != "Cf"
+    ).strip()
+    phone = _PASTED_PHONE.fullmatch(seen)
+    return phone["number"] if phone else seen
 
 
 def _whole_and_parts(chunk: str) -> Iterator[str]:
@@ -80,6 +98,9 @@ class Query:
     """What somebody typed, as conditions on the words of rows (PostgreSQL's ``tsquery``)."""
 
     typed: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "typed", _unpasted(self.typed))
 
     @property
     def _chunks(self) -> list[str]:
@@ -132,6 +153,17 @@ class Query:
             parts = [" | ".join([_beginning(part), *map(_lexeme, meant.get(part, ()))]) for part in _parts(chunk)]
             chunks.append(" & ".join(f"({part})" for part in parts))
         return " & ".join(chunks)
+
+    @property
+    def mailbox(self) -> str | None:
+        """What stands before the @ of an address, with it, where one is all that was typed."""
+        local, at, _ = fold(self.typed).rpartition("@")
+        return f"{local}{at}" if _joined(local) and len(self._chunks) == 1 else None
+
+    def any_domain(self) -> str:
+        """The address that was typed, at whatever domain."""
+        word = f"@{_joined(self.mailbox or '')}@"[:_LONGEST_WORD]
+        return f"{_lexeme(word)}:*"
 
     def _with_phone(self, condition: str, *, begun: bool = False) -> str:
         word = phone_word(self.typed) if self.is_phone else None

@@ -53,8 +53,7 @@ class BookingsHandler(InboxHandler):
             (data.user_id, event, data.merged_into) for event, data in told if isinstance(data, UserMergeSnapshot)
         )
         await models.add_merges(connection, _newest(merges))
-        erased = {data.user_id: data.erased_at for _, data in told if isinstance(data, UserErasedSnapshot)}
-        await models.add_erasures(connection, erased)
+        await models.add_erasures(connection, [data for _, data in told if isinstance(data, UserErasedSnapshot)])
 
 
 def _newest(told: Iterable[tuple[str, Event, T]]) -> dict[str, tuple[int, T]]:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.cli import Program, console, print_rows, with_engine
 from shared.refusals import Refusal
+from users.domain import ERASURE_REASONS
 from users.service.audit import Decision
 from users.service.erase_user import ErasePreview, erase_user, preview_erase
 from users.service.find_user import list_users, read_audit, show_user
@@ -20,6 +21,9 @@ from users.service.suggest_duplicates import dismiss_duplicate, find_duplicates,
 User = Annotated[UUID, typer.Argument(metavar="USER", help="The user's id")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it without asking")]
 Reason = Annotated[str | None, typer.Option(help="Why; kept with who and when")]
+ErasureReason = Annotated[
+    str | None, typer.Option(help=f"Why: {', '.join(ERASURE_REASONS)}; any other text is kept as other")
+]
 
 _HIDDEN = {"id", "identity", "phone_key", "corrections", "merge_sequence", "variants"}
 
@@ -100,7 +104,7 @@ def _add_merging(app: typer.Typer, program: Program, source: str) -> None:
 
 def _add_erasing(app: typer.Typer, program: Program, source: str) -> None:
     @app.command("erase")
-    def erase_command(user: User, reason: Reason = None, yes: Yes = False) -> None:  # noqa: FBT002
+    def erase_command(user: User, reason: ErasureReason = None, yes: Yes = False) -> None:  # noqa: FBT002
         """Erase a person for ever, in every service; amounts, dates and ids stay. There is no way back."""
 
         async def work(engine: AsyncEngine) -> None:

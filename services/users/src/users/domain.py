@@ -10,6 +10,8 @@ from uuid import UUID
 
 import phonenumbers
 
+from shared.emails import address_digest
+
 
 @lru_cache(maxsize=4096)
 def phone_key(written: str | None, region: str) -> str | None:
@@ -73,6 +75,17 @@ def placeholder_identity(booking_id: str) -> str:
     return f"booking:{booking_id}"
 
 
+ERASURE_REASONS = ("requested", "court_order", "retention_ended", "other")
+
+
+def erasure_reason(written: str | None) -> str | None:
+    """Return what is kept of why a person was erased: a word of a fixed list, for free text may name them."""
+    if written is None:
+        return None
+    word = "_".join(written.casefold().split())
+    return word if word in ERASURE_REASONS else "other"
+
+
 def erased_identity(user_id: UUID) -> str:
     """Return the key an erased person has instead of the address."""
     return f"erased:{user_id}"
@@ -80,7 +93,7 @@ def erased_identity(user_id: UUID) -> str:
 
 def identity_digest(email: str) -> bytes:
     """Return what is kept of an erased person's normalised address: enough to know it again, not to read it."""
-    return hashlib.sha256(email.encode()).digest()
+    return address_digest(email)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +104,16 @@ class Erasure:
     erased_at: datetime
 
 
-def erased_owner(booked_at: datetime, erasures: Collection[Erasure]) -> UUID | None:
+def erased_owner(
+    booked_at: datetime | None, erasures: Collection[Erasure], *, linked_to: UUID | None = None
+) -> UUID | None:
     """Return the erased person a booking was made by; ``None`` if it was made after every erasure of its address.
 
     It depends on when the booking was made, never on when we hear of it: late, repeated and reordered news of old
-    bookings cannot bring anybody back, and a new booking is a new person's.
+    bookings cannot bring anybody back, and a new booking is a new person's. A booking that tells no time was made
+    before, and one that is ``linked_to`` an erased person of its address stays theirs, whatever time it tells.
     """
-    later = [erasure for erasure in erasures if booked_at <= erasure.erased_at]
+    if linked_to in {erasure.user_id for erasure in erasures}:
+        return linked_to
+    later = [erasure for erasure in erasures if booked_at is None or booked_at <= erasure.erased_at]
     return min(later, key=lambda erasure: erasure.erased_at).user_id if later else None

@@ -80,9 +80,12 @@ class UnmergeBody(BaseModel):
 
 
 class EraseBody(BaseModel):
-    """Who erases the person, and why; ``confirm`` repeats the user's id or e-mail address."""
+    """Who erases the person, and why; ``confirm`` repeats the user's id or e-mail address.
 
-    model_config = _config(by="office", reason="asked by letter", confirm="ann@example.com")
+    Of the reason one of ``requested``, ``court_order``, ``retention_ended`` is kept; any other text as ``other``.
+    """
+
+    model_config = _config(by="office", reason="requested", confirm="ann@example.com")
 
     by: Word
     reason: Word | None = None

@@ -36,10 +36,15 @@ class UserMergeSnapshot(Snapshot):
 
 
 class UserErasedSnapshot(Snapshot):
-    """A person was erased: whoever keeps names, addresses or numbers of theirs removes them. Subject: the user's id."""
+    """A person was erased: whoever keeps names, addresses or numbers of theirs removes them. Subject: the user's id.
+
+    ``address_digests`` are the SHA-256 sums (``shared.emails.address_digest``), in hexadecimal, of the normalised
+    addresses that were theirs until ``erased_at``.
+    """
 
     user_id: str
     erased_at: AwareDatetime
+    address_digests: tuple[str, ...] = ()
 
 
 register(UserSnapshot, "user.registered", "user.updated")

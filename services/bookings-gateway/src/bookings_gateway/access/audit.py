@@ -30,9 +30,18 @@ KEPT = frozenset(
         *("role", "disabled", "revoked", "expires_at"),
         # what other writes name
         *("kind", "channel", "direction", "internal", "amount", "currency", "booking_id", "user_id", "payment_id"),
+        *("received", "refunded", "total_bookings", "placeholder"),
         *("merged_into", "rows", "state", "enabled", "percentage", "mode"),
     ]
 )
+
+# Of free text these words alone: Stripe's reasons for a refund, and those an erasure is kept with. Any other reason is
+# with the service that was asked, and goes with the person.
+WORDS: Mapping[str, frozenset[str]] = {
+    "reason": frozenset(
+        ["requested_by_customer", "duplicate", "fraudulent", "requested", "court_order", "retention_ended", "other"]
+    )
+}
 
 _RECORD = text(
     """
@@ -99,9 +108,17 @@ async def record(
     return id_
 
 
-async def settle(connection: AsyncConnection, id_: int, outcome: Outcome, *, entity: str, after: Values | None) -> None:
-    """Complete a line whose outcome was unknown, in the caller's transaction."""
-    _, becomes = changes(None, after)
+async def settle(
+    connection: AsyncConnection,
+    id_: int,
+    outcome: Outcome,
+    *,
+    entity: str,
+    before: Values | None = None,
+    after: Values | None,
+) -> None:
+    """Complete a line whose outcome was unknown, in the caller's transaction; ``before`` is what it has already."""
+    _, becomes = changes(before, after)
     await connection.execute(_SETTLE, {"id": id_, "outcome": outcome, "entity": entity, "after": _json(becomes)})
 
 
@@ -121,7 +138,11 @@ def changes(before: Values | None, after: Values | None) -> tuple[Values | None,
 def _redacted(values: Values | None) -> Values | None:
     if values is None:
         return None
-    return {name: _kept(value) if name in KEPT else _there(value) for name, value in values.items()}
+    return {name: _kept(value) if _may_be_kept(name, value) else _there(value) for name, value in values.items()}
+
+
+def _may_be_kept(name: str, value: object) -> bool:
+    return name in KEPT or (isinstance(value, str) and value in WORDS.get(name, ()))
 
 
 def _there(value: object) -> str | None:

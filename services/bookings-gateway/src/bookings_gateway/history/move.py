@@ -166,7 +166,7 @@ class History:
         """What decides how rows are read: a run keeps to it from its beginning to its end."""
         return {
             "table": source.table.name,
-            "layout": {field: getattr(self.layout, field) for field in self.layout.__slots__},
+            "layout": self.layout.reading,
             "currency": self.currency,
             "zone": self.zone.key,
         }

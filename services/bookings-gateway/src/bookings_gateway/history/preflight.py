@@ -12,6 +12,7 @@ from bookings_gateway.history.move import History, Prediction
 from bookings_gateway.history.source import Source
 from bookings_gateway.history.staff import staff_addresses
 from bookings_gateway.install import TRIGGER, TRUNCATE_TRIGGER
+from bookings_gateway.personal import personal_columns, undecided_columns
 
 _TRIGGERS = text(
     """
@@ -89,6 +90,7 @@ async def preflight(history: History) -> Preflight:
     points.append(Point("disk", f"about {rows * _BYTES_PER_BOOKING / 2**20:,.0f} MiB will be added for {rows:,} rows"))
     prediction = await history.predict(staff=staff)
     points += _by_staff(prediction)
+    points += _personal(source)
     if prediction.set_aside:
         points.append(Point("set aside", f"{len(prediction.set_aside):,} rows, listed below", ok=False))
     layout = source.table.layout
@@ -103,6 +105,16 @@ async def obstacles(connection: AsyncConnection, source: Source) -> list[Point]:
 
 async def _surroundings(connection: AsyncConnection, source: Source) -> list[Point]:
     return [*await _server(connection, source), *await _triggers(connection, source)]
+
+
+def _personal(source: Source) -> list[Point]:
+    """What an erasure empties, and the columns of which nobody has said whether it should."""
+    columns, layout = source.table.columns, source.table.layout
+    points = [Point("emptied by an erasure", ", ".join(personal_columns(columns, layout)))]
+    if undecided := undecided_columns(columns, layout):
+        told = "an erasure leaves them: say in a layout file which are personal = [...] and which harmless = [...]"
+        points.append(Point("columns nobody decided on", f"{', '.join(undecided)}; {told}", ok=False))
+    return points
 
 
 def _by_staff(prediction: Prediction) -> list[Point]:

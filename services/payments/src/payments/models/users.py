@@ -1,10 +1,13 @@
 """Who counts as whom, and who was erased."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.contracts import UserErasedSnapshot
+
+_DIGEST_BYTES = 32
 
 # The newest version stands whatever order they come in. Sorted, so that overlapping groups wait for each other.
 _ADD_MERGES = text(
@@ -28,6 +31,16 @@ _ADD_ERASURES = text(
     """
 )
 
+_ADD_ADDRESSES = text(
+    """
+    INSERT INTO erased_address AS a (digest, erased_at)
+    SELECT digest, max(erased_at) FROM unnest(CAST(:digests AS bytea[]), CAST(:times AS timestamptz[]))
+        AS e (digest, erased_at)
+    GROUP BY digest ORDER BY digest
+    ON CONFLICT (digest) DO UPDATE SET erased_at = greatest(a.erased_at, excluded.erased_at)
+    """
+)
+
 
 async def add_merges(connection: AsyncConnection, merges: Mapping[str, tuple[int, str | None]]) -> None:
     """Remember whom users count as, by sequence and target; ``None`` is nobody but themselves."""
@@ -42,9 +55,22 @@ async def add_merges(connection: AsyncConnection, merges: Mapping[str, tuple[int
     await connection.execute(_ADD_MERGES, columns)
 
 
-async def add_erasures(connection: AsyncConnection, erased: Mapping[str, datetime]) -> None:
-    """Remember that these users' personal data is not to be kept."""
-    if erased:
-        rows = sorted(erased.items())
-        columns = {"users": [user for user, _ in rows], "times": [time for _, time in rows]}
-        await connection.execute(_ADD_ERASURES, columns)
+async def add_erasures(connection: AsyncConnection, erased: Sequence[UserErasedSnapshot]) -> None:
+    """Remember that these users' personal data is not to be kept, nor what has an address of theirs."""
+    if not erased:
+        return
+    times = {each.user_id: each.erased_at for each in erased}
+    await connection.execute(_ADD_ERASURES, {"users": list(times), "times": list(times.values())})
+    known = [(digest, each.erased_at) for each in erased for digest in map(_digest, each.address_digests) if digest]
+    if known:
+        columns = {"digests": [digest for digest, _ in known], "times": [time for _, time in known]}
+        await connection.execute(_ADD_ADDRESSES, columns)
+
+
+def _digest(written: str) -> bytes | None:
+    """A digest as it was told; ``None`` for one of a kind we do not know."""
+    try:
+        digest = bytes.fromhex(written)
+    except ValueError:
+        return None
+    return digest if len(digest) == _DIGEST_BYTES else None

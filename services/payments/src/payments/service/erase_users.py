@@ -11,7 +11,9 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from payments.domain.addresses import as_bytea, digests_in
 from payments.domain.redaction import customer_of, redacted
+from payments.service.bodies import parse
 from shared.database import is_transient
 from shared.forgotten_letters import forgetting_letters, naming
 
@@ -22,17 +24,22 @@ _LOOK_EVERY = 10.0
 
 _ANYBODY = text("SELECT EXISTS (SELECT FROM user_erasure)")
 
-# What was applied to their payments, and what was not but is about these or about them (ignored, quarantined, failed).
+# What was applied to their payments, and what was not but is about these or about them (ignored, quarantined, failed);
+# and whatever has an address of theirs in it. Whose customer Stripe names is learned from their own payments alone.
 _DUE = text(
     """
     WITH erased_object AS (SELECT o.id FROM erased_payment p JOIN stripe_object o ON o.payment_id = p.id),
     named AS (SELECT id FROM erased_object UNION SELECT id FROM erased_customer),
     told AS (
-        SELECT e.id FROM erased_object o JOIN stripe_event e ON e.object_id = o.id
-        UNION
-        SELECT e.id FROM named n JOIN stripe_event e ON e.mentions IS NOT NULL AND e.mentions @> ARRAY[n.id]
+        SELECT id, bool_or(theirs) AS theirs FROM (
+            SELECT e.id, true AS theirs FROM erased_object o JOIN stripe_event e ON e.object_id = o.id
+            UNION ALL
+            SELECT e.id, false FROM named n JOIN stripe_event e ON e.mentions IS NOT NULL AND e.mentions @> ARRAY[n.id]
+            UNION ALL
+            SELECT id, false FROM erased_event
+        ) found GROUP BY id
     )
-    SELECT d.id, d.body, e.mentions IS NULL AS applied
+    SELECT d.id, d.body, told.theirs
     FROM told JOIN stripe_event e USING (id) JOIN stripe_delivery d ON d.event_id = e.id
     WHERE d.redacted_at IS NULL
     ORDER BY d.id LIMIT :page
@@ -40,6 +47,21 @@ _DUE = text(
 )
 _CUSTOMERS = text(
     "INSERT INTO erased_customer SELECT unnest(CAST(:ids AS text[])) AS id ORDER BY id ON CONFLICT DO NOTHING"
+)
+# Events of before it was noted whose addresses are in them, and those that failed before they were read.
+_UNREAD = text(
+    """
+    SELECT e.id, d.body FROM stripe_event e
+    JOIN LATERAL (SELECT body FROM stripe_delivery WHERE event_id = e.id ORDER BY id LIMIT 1) d ON true
+    WHERE e.addresses IS NULL AND e.decided_at IS NOT NULL ORDER BY e.id LIMIT :page
+    FOR UPDATE OF e SKIP LOCKED
+    """
+)
+_READ = text(
+    """
+    UPDATE stripe_event e SET addresses = r.addresses
+    FROM json_to_recordset(CAST(:rows AS json)) AS r (id text, addresses bytea[]) WHERE e.id = r.id
+    """
 )
 # sha256 on the right is that of the body before.
 _REDACT = text(
@@ -113,6 +135,8 @@ async def redact(engine: AsyncEngine) -> int:
             return 0  # the usual case, and the statements below read every payment to come to it
         for statement in _FORGET:
             await connection.execute(statement)
+    while await _read_page(engine):
+        pass
     total = 0
     while count := await _redact_page(engine):
         total += count
@@ -121,12 +145,21 @@ async def redact(engine: AsyncEngine) -> int:
     return total
 
 
+async def _read_page(engine: AsyncEngine) -> int:
+    async with engine.begin() as connection:
+        unread = (await connection.execute(_UNREAD, {"page": _PAGE})).all()
+        rows = [{"id": row.id, "addresses": as_bytea(digests_in(parse(row.body)))} for row in unread]
+        if rows:
+            await connection.execute(_READ, {"rows": json.dumps(rows)})
+    return len(unread)
+
+
 async def _redact_page(engine: AsyncEngine) -> int:
     async with engine.begin() as connection:
         due = (await connection.execute(_DUE, {"page": _PAGE})).all()
         if due:
             told = {row.id: json.loads(row.body) for row in due}
-            customers = {customer_of(told[row.id]) for row in due if row.applied} - {None}
+            customers = {customer_of(told[row.id]) for row in due if row.theirs} - {None}
             await connection.execute(_CUSTOMERS, {"ids": list(customers)})
             bodies = [json.dumps(redacted(each), separators=(",", ":")).encode() for each in told.values()]
             await connection.execute(_REDACT, {"ids": list(told), "bodies": bodies})

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from payments.domain import fields
+from payments.domain.addresses import as_bytea, digests_in
 from payments.domain.redaction import mentioned
 from payments.errors import UnreadableEvent
 from payments.service.bodies import parse
@@ -105,6 +106,7 @@ class Examined:
             "account": _text(self.envelope.get("account")),
             "object_id": self.shown[0].version.object.id if self.shown else None,
             "mentions": None if self.shown else mentioned(self.envelope),
+            "addresses": as_bytea(digests_in(self.envelope)),
         }
 
 

@@ -47,10 +47,11 @@ _DECIDE = text(
         state = r.state, error = r.error, attempts = r.attempts, decided_at = now(),
         next_attempt_at = now() + make_interval(secs => r.pause), created = r.created,
         api_version = r.api_version, livemode = r.livemode, account = r.account, object_id = r.object_id,
-        mentions = r.mentions
+        mentions = r.mentions, addresses = r.addresses
     FROM json_to_recordset(CAST(:rows AS json)) AS r (
         id text, state text, error text, attempts integer, pause double precision, created timestamptz,
-        api_version text, livemode boolean, account text, object_id text, mentions text[]
+        api_version text, livemode boolean, account text, object_id text, mentions text[],
+        addresses bytea[]
     )
     WHERE stripe_event.id = r.id
     """

@@ -1,7 +1,7 @@
 """Erase a person: everything personal goes, here at once, elsewhere by ``user.erased``; ids, dates and links stay."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from shared import event_log
 from shared.database import sqlstate
 from shared.emails import normalise_email
 from shared.forgotten_letters import forgetting_letters, naming
-from users.domain import identity_digest
+from users.domain import erasure_reason, identity_digest
 from users.errors import BusyElsewhere, NotConfirmed
 from users.service.audit import Decision, record, take_turn
 from users.service.find_user import same_person
@@ -91,8 +91,8 @@ async def erase_user(
 ) -> Sequence[UUID]:
     """Erase a user with everybody who counts as the same person and commit; return who that was.
 
-    ``confirm`` is the user's id or an address of theirs. Erasing again changes nothing. Raises ``NoSuchUser``,
-    :class:`NotConfirmed` or :class:`BusyElsewhere`.
+    ``confirm`` is the user's id or an address of theirs. Of the reason a word is kept, never text. Erasing again
+    changes nothing. Raises ``NoSuchUser``, :class:`NotConfirmed` or :class:`BusyElsewhere`.
     """
     async with engine.begin() as connection:
         await take_turn(connection)
@@ -131,20 +131,14 @@ def _confirms(confirm: str, user_id: UUID, people: Sequence[RowMapping]) -> bool
 async def _erase(connection: AsyncConnection, source: str, people: Sequence[RowMapping], decision: Decision) -> None:
     ids = [row["id"] for row in people]
     at: datetime = (await connection.execute(_NOW)).scalar_one()
-    addressed = [row for row in people if row["email"]]
-    await connection.execute(
-        _REMEMBER,
-        {
-            "at": at,
-            "digests": [identity_digest(row["email"]) for row in addressed],
-            "ids": [row["id"] for row in addressed],
-        },
-    )
+    digests = {row["id"]: identity_digest(row["email"]) for row in people if row["email"]}
+    await connection.execute(_REMEMBER, {"at": at, "digests": list(digests.values()), "ids": list(digests)})
     written = (await connection.execute(_WRITTEN, {"ids": ids})).scalars()
-    addresses = {*written, *(row["email"] for row in addressed)}
+    addresses = {*written, *(row["email"] for row in people if row["email"])}
     await connection.execute(_DEAD_LETTERS, {"ids": ids, "addresses": [each for each in addresses if "@" in each]})
     counts = (await connection.execute(_COUNTS, {"ids": ids})).mappings().one()
-    news = await forget(connection, ids, at)
+    news = await forget(connection, ids, at, digests)
+    kept = replace(decision, reason=erasure_reason(decision.reason))
     for id_ in ids:
-        await record(connection, decision, action="erase", user_id=id_, before={}, after=dict(counts))
+        await record(connection, kept, action="erase", user_id=id_, before={}, after=dict(counts))
     await event_log.append(connection, source, news)

@@ -1,6 +1,6 @@
 """Take away everything personal that is kept of people; ids, dates, links and what was decided about them stay."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -60,21 +60,25 @@ _PLACEHOLDERS = text(
 )
 
 
-async def forget(connection: AsyncConnection, ids: Sequence[UUID], at: datetime) -> list[NewEvent]:
+async def forget(
+    connection: AsyncConnection, ids: Sequence[UUID], at: datetime, digests: Mapping[UUID, bytes] | None = None
+) -> list[NewEvent]:
     """Take away what is personal of users whose rows the caller has locked; return what to announce.
 
-    ``user.erased`` is the last version of the person: whoever keeps the newest version keeps that one.
+    ``digests`` are those of their addresses. ``user.erased`` is the last version of the person: whoever keeps the
+    newest version keeps that one.
     """
     given = {"ids": list(ids)}
     for statement in (*_REMOVE, _SUGGESTIONS, _AUDIT):
         await connection.execute(statement, given)
     await connection.execute(_EVENTS, {"subjects": [str(id_) for id_ in ids]})
     rows = await connection.execute(_USERS, {**given, "at": at})
-    return [_event(row.id, row.sequence, at) for row in rows]
+    return [_event(row.id, row.sequence, at, (digests or {}).get(row.id)) for row in rows]
 
 
-def _event(user_id: UUID, sequence: int, at: datetime) -> NewEvent:
-    snapshot = UserErasedSnapshot(user_id=str(user_id), erased_at=at)
+def _event(user_id: UUID, sequence: int, at: datetime, digest: bytes | None) -> NewEvent:
+    known = (digest.hex(),) if digest else ()
+    snapshot = UserErasedSnapshot(user_id=str(user_id), erased_at=at, address_digests=known)
     return NewEvent(type="user.erased", subject=str(user_id), sequence=sequence, time=at, data=snapshot)
 
 

@@ -6,7 +6,7 @@ Those that were there before are the erasure's own business (erase_user.py).
 import asyncio
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 import sqlalchemy.exc
 import structlog
@@ -38,7 +38,6 @@ _NEXT = text("SELECT id, body, content_type FROM dead_letter WHERE id > :after A
 _ERASURES = text("SELECT digest, user_id, erased_at FROM erased_identity WHERE digest = ANY(CAST(:digests AS bytea[]))")
 _EMPTY = forgetting_letters("id = ANY(CAST(:ids AS bigint[]))")
 _ADDRESS = re.compile(r"[^\s\"<>\\,;:]+@[^\s\"<>\\,;:]+")
-_ANY_TIME = datetime.min.replace(tzinfo=UTC)
 
 
 async def look_for_letters(engine: AsyncEngine) -> None:
@@ -73,7 +72,7 @@ async def forget_letters(engine: AsyncEngine, after: int = 0) -> int:
     return after
 
 
-async def _addressed(connection: AsyncConnection, letters: Mapping[int, Mapping[bytes, datetime]]) -> list[int]:
+async def _addressed(connection: AsyncConnection, letters: Mapping[int, Mapping[bytes, datetime | None]]) -> list[int]:
     digests = {digest for booked in letters.values() for digest in booked}
     erasures = (await connection.execute(_ERASURES, {"digests": list(digests)})).all() if digests else []
     by_digest: dict[bytes, list[Erasure]] = {}
@@ -86,18 +85,18 @@ async def _addressed(connection: AsyncConnection, letters: Mapping[int, Mapping[
     ]
 
 
-def _booked(body: bytes, content_type: str | None) -> dict[bytes, datetime]:
-    """Return the addresses in a letter, as digests, with when they booked."""
+def _booked(body: bytes, content_type: str | None) -> dict[bytes, datetime | None]:
+    """Return the addresses in a letter, as digests, with when they booked, if it is told."""
     written = [said for item in decode(body, content_type) for said in _addresses(item).items()]
     return {identity_digest(email): at for each, at in written if (email := normalise_email(each))}
 
 
-def _addresses(item: Event | Undecodable) -> dict[str, datetime]:
-    """Return whose a booking is. What tells of no booking we can read is of whoever is in its text, at any time."""
+def _addresses(item: Event | Undecodable) -> dict[str, datetime | None]:
+    """Return whose a booking is. What tells of no booking we can read is of whoever is in its text, at no time."""
     if isinstance(item, Event) and (booking := _booking(item)):
-        return {booking.contact.email or "": booking.created_at or item.time}
+        return {booking.contact.email or "": booking.created_at}
     body = item.encode() if isinstance(item, Event) else item.body
-    return dict.fromkeys(_ADDRESS.findall(body.decode(errors="replace")), _ANY_TIME)
+    return dict.fromkeys(_ADDRESS.findall(body.decode(errors="replace")))
 
 
 def _booking(event: Event) -> BookingSnapshot | None:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -31,17 +32,21 @@ _ERASURES = text(
 )
 _ADDRESSED = text("SELECT booking_id FROM booking_link WHERE addressed AND booking_id = ANY(CAST(:bookings AS text[]))")
 
+_LINKS = text("SELECT booking_id, user_id FROM booking_link WHERE booking_id = ANY(CAST(:bookings AS text[]))")
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One version of a booking, seen from the side of the person.
 
-    ``identity`` is the key of the person; ``addressed`` says whether the booking had a usable address.
+    ``identity`` is the key of the person; ``addressed`` says whether the booking had a usable address. ``dated`` is
+    when the booking says it was made; where it does not, ``booked_at`` is when its version was seen.
     """
 
     booking_id: str
     booking_sequence: int
     seen_at: datetime
+    dated: datetime | None
     booked_at: datetime
     email: str | None
     addressed: bool
@@ -57,6 +62,7 @@ class Observation:
             booking_id=booking.booking_id,
             booking_sequence=event.sequence,
             seen_at=event.time,
+            dated=booking.created_at,
             booked_at=booking.created_at or event.time,
             email=email,
             addressed=email is not None,
@@ -77,12 +83,16 @@ class Observation:
 async def attribute(connection: AsyncConnection, observations: Sequence[Observation]) -> list[Observation]:
     """Give observations of erased people to them, without the contact; drop those that say nothing."""
     erasures = await _erasures(connection, [observation.email for observation in observations if observation.email])
-    owned = [_owned(observation, erasures.get(observation.email or "", ())) for observation in observations]
+    links = await _links(connection, [each.booking_id for each in observations if each.email in erasures])
+    owned = [
+        _owned(observation, erasures.get(observation.email or "", ()), links.get(observation.booking_id))
+        for observation in observations
+    ]
     return await _without_silent(connection, owned)
 
 
-def _owned(observation: Observation, erasures: Sequence[Erasure]) -> Observation:
-    owner = erased_owner(observation.booked_at, erasures)
+def _owned(observation: Observation, erasures: Sequence[Erasure], linked_to: UUID | None) -> Observation:
+    owner = erased_owner(observation.dated, erasures, linked_to=linked_to)
     if owner is None:
         return observation
     return replace(observation, email=None, identity=erased_identity(owner), contact=_NOTHING)
@@ -94,6 +104,13 @@ async def _erasures(connection: AsyncConnection, emails: Sequence[str]) -> dict[
     for row in await connection.execute(_ERASURES, {"digests": list(digests)}):
         erasures[digests[row.digest]].append(Erasure(row.user_id, row.erased_at))
     return erasures
+
+
+async def _links(connection: AsyncConnection, bookings: Sequence[str]) -> dict[str, UUID]:
+    if not bookings:
+        return {}
+    rows = await connection.execute(_LINKS, {"bookings": list(bookings)})
+    return {row.booking_id: row.user_id for row in rows}
 
 
 async def _without_silent(connection: AsyncConnection, observations: Sequence[Observation]) -> list[Observation]:

@@ -33,7 +33,7 @@ COMMUNICATION = """
         idempotency_key  text NOT NULL UNIQUE
     )
 """
-# before and after hold values of the person; erasing takes them away and leaves who, when and why.
+# before and after hold values of the person; erasing takes them away, with reasons, and leaves who and when.
 AUDIT = """
     CREATE TABLE audit (
         id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
