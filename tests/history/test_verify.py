@@ -110,6 +110,28 @@ async def test_what_is_wrong_is_found(databases: Databases, check: str) -> None:
         assert check in await failed(moved)
 
 
+async def test_an_unfinished_import_never_agrees_though_live_writers_touched_every_row(databases: Databases) -> None:
+    async with moving(databases, "default", facts(150, seed=21)) as moved:
+        await moved.rows("bookings-gateway", 'UPDATE bookings SET "updatedAt" = now()')
+        await moved.settle()
+        importer = await moved.begin()
+        importer.rows = 40
+        await anext(importer.chunks())
+        await moved.history.pause(by="Olga")
+        await moved.settle()
+
+        assert (await failed(moved))["V1"][0] == 110
+        assert not (await moved.verified()).agrees
+
+        await moved.go_on()
+        await moved.settle()
+        assert (await failed(moved)).keys() == PASSED_BUT
+        await moved.rows("bookings-gateway", "UPDATE import_run SET state = 'failed'")
+        (outcomes, *_) = (await moved.verified()).checks
+        assert (outcomes.passed, outcomes.behind) == (False, 0)
+        assert outcomes.actual.endswith("and the import is failed")
+
+
 async def test_live_writers_may_change_and_delete_at_any_time(databases: Databases) -> None:
     bookings = facts(80, seed=6)
     ids = [str(fact.id) for fact in bookings]
