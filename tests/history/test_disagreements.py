@@ -17,7 +17,7 @@ from support.legacy_history import facts
 
 FACTS = facts(90, seed=61)
 PAYMENT = """
-    SELECT id, booking_id FROM payment
+    SELECT id, booking_id, received FROM payment
     WHERE provenance ->> 'evidence' = :evidence AND received > refunded ORDER BY id LIMIT 1
 """
 
@@ -35,9 +35,8 @@ async def test_an_amount_stripe_says_otherwise_waits_at_the_desk_until_somebody_
         await moved.settle()
         desk = ErrorDesk(moved.history)
         (paid,) = await moved.rows("payments", PAYMENT, evidence="stripe")
-        told = "UPDATE payment SET received = received - :pence, stripe_charge_id = 'ch_1' WHERE id = :id"
 
-        await moved.rows("payments", told, pence=50, id=paid["id"])
+        await moved.stripe_says(paid["booking_id"], paid["received"] - 50)
         assert await checks_and_money(moved) == (set(), {"in_review": "0.50"})
         (entry,) = await desk.find(states=["review"], code="amount_disagrees")
         assert entry["id"] == paid["booking_id"]
@@ -46,7 +45,7 @@ async def test_an_amount_stripe_says_otherwise_waits_at_the_desk_until_somebody_
         assert await checks_and_money(moved) == (set(), {"waived": "0.50"})
         assert "amount_disagrees" not in await desk.by_code()
 
-        await moved.rows("payments", told, pence=-50, id=paid["id"])
+        await moved.stripe_says(paid["booking_id"], paid["received"])
         assert await checks_and_money(moved) == (set(), {})
         assert await desk.find(states=["review", "reviewed"], code="amount_disagrees") == []
 
@@ -82,6 +81,27 @@ async def test_a_historical_payment_stripe_says_never_came_waits_at_the_desk(dat
         (entry,) = await ErrorDesk(moved.history).find(states=["review"], code="amount_disagrees")
         assert entry["id"] == paid["booking_id"]
         assert (await moved.history.status()).settled
+
+
+async def test_an_amount_somebody_corrected_is_what_was_told_even_when_the_correction_is_gone(
+    databases: Databases,
+) -> None:
+    async with moving(databases, "default", FACTS) as moved:
+        await moved.import_all()
+        await moved.settle()
+        future = next(str(fact.id) for fact in FACTS if fact.created and fact.created.year > 2050)
+        said = {"createdAt": "2024-05-01T10:00:00+00:00", "finalAmount": "1.23"}
+        await ErrorDesk(moved.history).correct(future, said, by="Olga", reason="typing error")
+        await moved.settle()
+        assert await checks_and_money(moved) == (set(), {})
+
+        await moved.rows("bookings-gateway", "UPDATE import_item SET correction = NULL")  # by an erasure, or the end
+        assert await checks_and_money(moved) == (set(), {})
+
+        whose = await moved.value("users", "SELECT user_id FROM booking_link WHERE booking_id = :id", id=future)
+        less = "UPDATE generation_1.currency_totals SET spent = spent - 0.01 WHERE user_id = :id"
+        await moved.rows("stats", less, id=whose)
+        assert await checks_and_money(moved) == ({"V8 spent"}, {})
 
 
 async def test_a_retry_the_database_breaks_off_leaves_run_and_entry_as_they_were(databases: Databases) -> None:

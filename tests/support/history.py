@@ -35,18 +35,24 @@ from support.legacy_filling import create_table, fill
 from support.legacy_generations import LAYOUTS
 from support.legacy_history import Fact
 from support.legacy_table import MIGRATIONS
+from support.payments import payments_on
 from support.pump import Pump
+from support.stripe_payloads import START, event, payment_intent
 
 
 @dataclass
 class Moved:
-    """One table's history and the services. ``pump`` carries events, ``write_back`` copies links to the table."""
+    """One table's history and the services. ``pump`` carries events, ``write_back`` copies links to the table.
+
+    ``told``: how many events Stripe sent.
+    """
 
     history: History
     engines: Mapping[str, AsyncEngine]
     pump: Pump
     write_back: WriteBack
     capture: Capture
+    told: int = 0
 
     @property
     def gateway(self) -> AsyncEngine:
@@ -104,6 +110,18 @@ class Moved:
         """Verify as things stand now."""
         async with self.asking() as others:
             return await verify(self.history, others)
+
+    async def stripe_says(self, booking_id: str, pence: int) -> None:
+        """Have Stripe tell how much the PaymentIntent received that a booking stored, and of no charge."""
+        intent = "SELECT stripe_payment_intent_id FROM payment WHERE booking_id = :id"
+        (paid,) = await self.rows("payments", intent, id=booking_id)
+        self.told += 1
+        received = payment_intent(
+            paid["stripe_payment_intent_id"], amount=pence, amount_received=pence, latest_charge=None
+        )
+        async with payments_on(self.engines["payments"]) as door:
+            await door.take(event("payment_intent.succeeded", received, created=START + self.told))
+        await self.settle()
 
     async def take_back(self) -> int:
         """Roll everything back."""

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -20,12 +21,16 @@ PARTS = ("users", "payments", "stats")
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """A user's totals by currency, as stats says them. ``user`` is whom they count as, were they merged."""
+    """A user's totals, money in one currency, as stats says them. ``user`` is whom they count as, were they merged."""
 
     user: str
     bookings: int
-    spent: Mapping[str, Decimal]
-    paid: Mapping[str, Decimal]
+    first: datetime | None
+    last: datetime | None
+    spent: Decimal
+    paid: Decimal
+    refunded: Decimal
+    net: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,11 @@ class Others:
     async def payments(self) -> AsyncIterator[dict[str, Any]]:
         """Yield every migrated payment that stands."""
         async for item in self._pages("payments", "/internal/history/payments", limit=1_000):
+            yield item
+
+    async def payers(self) -> AsyncIterator[dict[str, Any]]:
+        """Yield every user with what they paid, by currency."""
+        async for item in self._pages("payments", "/internal/history/sums", limit=1_000):
             yield item
 
     async def people(self) -> AsyncIterator[dict[str, Any]]:
@@ -55,14 +65,14 @@ class Others:
                 return
             after = items[-1]["id"]
 
-    async def totals(self, users: Iterable[str]) -> dict[str, Sums]:
+    async def totals(self, users: Iterable[str], *, currency: str) -> dict[str, Sums]:
         """Return the totals of these users, of those of whom stats knows anything."""
         found: dict[str, Sums] = {}
         wanted = list(users)
         for start in range(0, len(wanted), _TOTALS_AT_ONCE):
             ids = wanted[start : start + _TOTALS_AT_ONCE]
             answer = await self._get("stats", "/internal/users/totals", {"ids": ids})
-            found |= {user: _sums(totals) for user, totals in answer.items()}
+            found |= {user: _sums(totals, currency) for user, totals in answer.items()}
         return found
 
     async def gauges(self, part: str, names: Iterable[str]) -> dict[str, float]:
@@ -92,10 +102,16 @@ class Others:
         return answer
 
 
-def _sums(totals: Mapping[str, Any]) -> Sums:
-    spent = {sums["currency"]: Decimal(sums["total_spent"]) for sums in totals["currencies"]}
-    paid = {sums["currency"]: Decimal(sums["total_paid"]) for sums in totals["currencies"]}
-    return Sums(totals["user_id"], totals["total_bookings"], spent, paid)
+def _sums(totals: Mapping[str, Any], currency: str) -> Sums:
+    money: Mapping[str, str] = next((each for each in totals["currencies"] if each["currency"] == currency), {})
+    first, last = (_moment(totals[f"{which}_booking_date"]) for which in ("first", "last"))
+    names = ("total_spent", "total_paid", "total_refunded", "net_paid")
+    spent, paid, refunded, net = (Decimal(money.get(name, 0)) for name in names)
+    return Sums(totals["user_id"], totals["total_bookings"], first, last, spent, paid, refunded, net)
+
+
+def _moment(said: str | None) -> datetime | None:
+    return datetime.fromisoformat(said) if said else None
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from bookings_gateway.history.steps import note_step
 from bookings_gateway.history.verify_answers import check_answers
 from bookings_gateway.history.verify_money import MoneyChecks
 from bookings_gateway.history.verify_rows import RowChecks
-from bookings_gateway.history.verify_totals import check_totals
+from bookings_gateway.history.verify_totals import Totals
 
 _GONE = """
     SELECT i.booking_id FROM gateway.import_item i
@@ -101,11 +101,12 @@ async def verify(history: History, others: Others) -> Verification:
         setting = await source.setting(connection, currency=history.currency, zone=history.zone, now=run["started_at"])
     rows = RowChecks(history.engine, others, found, run["started_at"])
     money = MoneyChecks(history.engine, others, found)
+    totals = Totals(history.currency)
     try:
         async with asyncio.TaskGroup() as looks:  # each waits mostly for a database or a service
             looks.create_task(rows.run(source, setting))
             looks.create_task(money.run())
-            totals = looks.create_task(check_totals(history.engine, source, others, currency=history.currency))
+            looks.create_task(totals.ask(history.engine, source, others))
             answers = looks.create_task(_answers(history, source))
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
@@ -119,7 +120,7 @@ async def verify(history: History, others: Others) -> Verification:
             money.balance(),
             found.check("V6", "every payment belongs to its booking's user", nouns="payments"),
             found.check("V7", "every distinct form of contact is kept"),
-            *totals.result(),
+            *totals.checks(rows.users),
             await _queues(connection, others),
             answers.result(),
             statuses,
