@@ -17,7 +17,7 @@ import users.api_history
 from bookings_gateway.capture import Capture
 from bookings_gateway.history.importer import Importer
 from bookings_gateway.history.move import History
-from bookings_gateway.history.others import PARTS, Others
+from bookings_gateway.history.others import Others
 from bookings_gateway.history.rollback import Outlook, Rollback, outlook
 from bookings_gateway.history.verify import Verification, verify
 from bookings_gateway.install import install
@@ -28,6 +28,7 @@ from bookings_gateway.write_back import WriteBack
 from shared.database import create_engine, migrate
 from shared.settings import ServiceSettings
 from shared.signal import Signal
+from shared.topology import Topology
 from stats.service.announce import announce_changes
 from support.bearer import TOKEN
 from support.databases import Databases
@@ -101,10 +102,10 @@ class Moved:
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[Others]:
         """The other services' doors, without a network."""
-        mounts = {f"http://{name}": httpx.ASGITransport(door(name, self.engines[name])) for name in PARTS}
+        mounts = {f"http://{name}": httpx.ASGITransport(door(name, self.engines[name])) for name in self.engines}
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with httpx.AsyncClient(mounts=mounts, headers=headers) as client:
-            yield Others({name: f"http://{name}" for name in PARTS}, client)
+            yield Others({name: f"http://{name}" for name in self.engines}, client)
 
     async def verified(self) -> Verification:
         """Verify as things stand now."""
@@ -149,14 +150,23 @@ def door(service: str, engine: AsyncEngine) -> FastAPI:
         "stats": stats.api.create_router,
     }
     app = FastAPI()
-    app.include_router(routers[service](engine, settings))
+    if service in routers:
+        app.include_router(routers[service](engine, settings))
+
+    @app.get("/health/ready")
+    async def ready() -> None:
+        """Well: there is no broker whose queues could not be measured."""
 
     @app.get("/metrics")
     async def metrics() -> Response:
         async with engine.connect() as connection:
             outbox = (await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one()
             dead = (await connection.execute(text("SELECT count(*) FROM dead_letter"))).scalar_one()
-        return Response(f"outbox_rows {outbox}\ndead_letters_open {dead}\n")
+        topology = Topology(service, ())
+        queues = (topology.events, topology.bulk, *topology.retries)
+        depths = [f'queue_depth{{queue="{queue}"}} 0' for queue in queues]
+        told = [f"outbox_rows {outbox}", f"dead_letters_open {dead}", "unrouted_messages 0", *depths]
+        return Response("\n".join([*told, ""]))
 
     return app
 

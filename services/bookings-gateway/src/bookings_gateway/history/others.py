@@ -76,18 +76,26 @@ class Others:
         return found
 
     async def gauges(self, part: str, names: Iterable[str]) -> dict[str, float]:
-        """Return metrics of a service by name, and queue where they have one: ``queue_depth stats.bulk``."""
-        wanted = set(names)
-        body = await self.metrics(part)
+        """Return metrics of a service by name, and queue where they have one: ``queue_depth stats.bulk``.
+
+        A service that is not well did not measure its queues: what it still says of them is left out.
+        """
+        wanted = set(names) - (set() if await self._measure(part) else {"queue_depth"})
+        body = (await self._send(part, "/metrics", {})).text
         families = [family for family in text_string_to_metric_families(body) if family.name in wanted]
         samples = [sample for family in families for sample in family.samples]
         return {" ".join([sample.name, *sample.labels.values()]): sample.value for sample in samples}
 
     async def metrics(self, part: str) -> str:
-        """Return a service's metrics as it tells them; the depth of its queues is measured by its health check."""
-        with suppress(httpx.HTTPError):
-            await self.client.get(f"{self.urls[part].rstrip('/')}/health/ready")
+        """Return a service's metrics as it tells them, its queues measured now."""
+        await self._measure(part)
         return (await self._send(part, "/metrics", {})).text
+
+    async def _measure(self, part: str) -> bool:
+        """Have a service measure its queues, which its health check does; say whether it is well."""
+        with suppress(httpx.HTTPError):
+            return (await self.client.get(f"{self.urls[part].rstrip('/')}/health/ready")).is_success
+        return False
 
     async def _get(self, part: str, path: str, query: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
         return (await self._send(part, path, query)).json()

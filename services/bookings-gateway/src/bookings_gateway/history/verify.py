@@ -18,11 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bookings_gateway.history import runs
 from bookings_gateway.history.checks import MOST_ROWS, Check, Findings, of_rows, of_values
 from bookings_gateway.history.move import History
-from bookings_gateway.history.others import PARTS, Others
+from bookings_gateway.history.others import Others
 from bookings_gateway.history.source import Source
 from bookings_gateway.history.steps import note_step
 from bookings_gateway.history.verify_answers import check_answers
 from bookings_gateway.history.verify_money import MoneyChecks
+from bookings_gateway.history.verify_queues import waiting
 from bookings_gateway.history.verify_rows import RowChecks
 from bookings_gateway.history.verify_totals import Totals
 
@@ -34,13 +35,6 @@ _GONE = """
 """
 _ITEM_COUNT = text("SELECT count(*) FROM import_item WHERE outcome <> 'withdrawn'")
 _OPEN = text("SELECT booking_id FROM import_item WHERE outcome = 'set_aside'")
-_OWN_QUEUES = text(
-    """
-    SELECT (SELECT count(*) FROM booking_change) AS uncaptured, (SELECT count(*) FROM outbox) AS unsent,
-           (SELECT count(*) FROM dead_letter WHERE state = 'open') AS dead,
-           (SELECT count(*) FROM booking_change_failed) AS failed
-    """
-)
 _LAST_STEP = text("SELECT passed, evidence, done_at FROM migration_step WHERE step = :step ORDER BY id DESC LIMIT 1")
 
 
@@ -110,6 +104,7 @@ async def verify(history: History, others: Others) -> Verification:
             answers = looks.create_task(_answers(history, source))
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
+    queues = await waiting(history.engine, others)
     async with history.engine.connect() as connection:
         statuses = _statuses(runs.plan_of(run)["statuses"], rows)
         checks = [
@@ -121,7 +116,7 @@ async def verify(history: History, others: Others) -> Verification:
             found.check("V6", "every payment belongs to its booking's user", nouns="payments"),
             found.check("V7", "every distinct form of contact is kept"),
             *totals.checks(rows.users),
-            await _queues(connection, others),
+            queues.check(),
             answers.result(),
             statuses,
             *await _decided(connection),
@@ -146,17 +141,6 @@ async def _sources(connection: AsyncConnection, source: Source) -> Check:
     gone = (await connection.execute(source.statement(_GONE))).scalars().all()
     items = int((await connection.execute(_ITEM_COUNT)).scalar_one())
     return of_rows("V3", "nothing was imported without its source", right=items - len(gone), wrong=gone)
-
-
-async def _queues(connection: AsyncConnection, others: Others) -> Check:
-    own = (await connection.execute(_OWN_QUEUES)).mappings().one()
-    waiting = {f"gateway: {name}": int(count) for name, count in own.items()}
-    for part in PARTS:
-        gauges = await others.gauges(part, ["outbox_rows", "dead_letters_open", "queue_depth"])
-        waiting |= {f"{part}: {name}": int(value) for name, value in gauges.items()}
-    left = {name: count for name, count in waiting.items() if count}
-    shown = ", ".join(f"{name} {count}" for name, count in left.items()) or "none waiting"
-    return Check("V9", "outboxes and queues are empty, dead letters none", "none waiting", shown, not left)
 
 
 def _statuses(before: Mapping[str, int], rows: RowChecks) -> Check:
