@@ -1,6 +1,7 @@
 """What the other services say themselves, asked page by page: a verification trusts no copy of its own."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from uuid import UUID
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from bookings_gateway.history.errors import PartSilent
 
@@ -81,15 +83,25 @@ class Others:
         A service that is not well did not measure its queues: what it still says of them is left out.
         """
         wanted = set(names) - (set() if await self._measure(part) else {"queue_depth"})
-        body = (await self._send(part, "/metrics", {})).text
-        families = [family for family in text_string_to_metric_families(body) if family.name in wanted]
-        samples = [sample for family in families for sample in family.samples]
+        told = await self._metrics(part)
+        samples = [sample for name, found in told.items() if name in wanted for sample in found]
         return {" ".join([sample.name, *sample.labels.values()]): sample.value for sample in samples}
 
-    async def metrics(self, part: str) -> str:
-        """Return a service's metrics as it tells them, its queues measured now."""
+    async def metrics(self, part: str) -> Mapping[str, Sequence[Sample]]:
+        """Return a service's metrics by name, its queues measured now. Raises ``PartSilent``."""
         await self._measure(part)
-        return (await self._send(part, "/metrics", {})).text
+        return await self._metrics(part)
+
+    async def _metrics(self, part: str) -> Mapping[str, Sequence[Sample]]:
+        answer = await self._send(part, "/metrics", {})
+        told: dict[str, list[Sample]] = defaultdict(list)  # a name without a type comes once for each of its samples
+        try:
+            for family in text_string_to_metric_families(answer.text):
+                told[family.name] += family.samples
+        except (ValueError, LookupError):
+            why = "what it tells are no metrics"
+            raise PartSilent(part, self.urls[part], why, status=answer.status_code) from None
+        return told
 
     async def _measure(self, part: str) -> bool:
         """Have a service measure its queues, which its health check does; say whether it is well."""
