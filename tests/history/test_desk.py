@@ -14,7 +14,7 @@ from bookings_gateway import api_migration
 from bookings_gateway.access.actor import Actor, Role
 from bookings_gateway.forget import forget_history
 from bookings_gateway.history.desk import ErrorDesk, Retried
-from bookings_gateway.history.errors import ImportHeld, NoSuchItem, NotCorrectable
+from bookings_gateway.history.errors import ImportHeld, NoSuchItem, NotCorrectable, Unsigned
 from shared.problems import answer_errors
 from support.databases import Databases
 from support.history import Moved, moving
@@ -208,6 +208,46 @@ async def test_reviews_are_waived_by_their_code(moved: Moved) -> None:
     assert listed
     assert await desk.waive(await desk.ids_of("status_proves_little"), by="Olga", reason="looked") == len(listed)
     assert await desk.find(states=["review"], code="status_proves_little") == []
+
+
+async def test_who_waives_one_code_did_not_decide_on_another_and_nothing_is_decided_twice(moved: Moved) -> None:
+    two = "UPDATE import_item SET reviews = '{paid_then_cancelled,amount_disagrees}' WHERE booking_id = :id"
+    await moved.rows("bookings-gateway", two, id=TOLD)
+    desk = ErrorDesk(moved.history)
+
+    ids = await desk.ids_of("paid_then_cancelled")
+    assert await desk.waive(ids, by="Olga", reason="returned in cash", code="paid_then_cancelled") == len(ids)
+    assert await desk.ids_of("amount_disagrees") == [TOLD]
+    states = [await desk.find(states=[state], code=None) for state in ("review", "reviewed")]
+    (open_, done) = ([row for row in found if row["id"] == TOLD] for found in states)
+    assert [(row["code"], row["decided_by"]) for row in open_] == [("amount_disagrees", None)]
+    assert [(row["code"], row["decided_by"]) for row in done] == [("paid_then_cancelled", "Olga")]
+
+    assert await desk.waive([TOLD], by="Ann", reason="a discount") == 1
+    assert await desk.waive([TOLD], by="Mallory", reason="whatever") == 0
+    kept = await moved.rows(
+        "bookings-gateway", "SELECT code, decided_by, reason FROM import_verdict WHERE booking_id = :id", id=TOLD
+    )
+    assert {(row["code"], row["decided_by"], row["reason"]) for row in kept} == {
+        ("paid_then_cancelled", "Olga", "returned in cash"),
+        ("amount_disagrees", "Ann", "a discount"),
+    }
+    said = [(each["decided_by"], each["codes"]) for each in (await desk.show(TOLD))["decisions"]]
+    assert said == [("Olga", ["paid_then_cancelled"]), ("Ann", ["amount_disagrees"])]
+
+
+@pytest.mark.parametrize(("by", "reason"), [("", "samples"), (" ", "samples"), ("Olga", ""), ("Olga", "   ")])
+async def test_nobody_decides_without_a_name_and_a_reason(moved: Moved, by: str, reason: str) -> None:
+    desk = ErrorDesk(moved.history)
+    with pytest.raises(Unsigned):
+        await desk.waive(SET_ASIDE, by=by, reason=reason)
+    with pytest.raises(Unsigned):
+        await desk.correct(FUTURE, {"createdAt": None}, by=by, reason=reason)
+
+    assert (await desk.show(FUTURE))["decisions"] == []
+    async with client_of(moved) as client:
+        refused = await client.post("/errors/waive", json={"ids": SET_ASIDE, "reason": "   "})
+    assert refused.status_code == 409
 
 
 async def test_a_change_is_shown_and_when_waived_it_is_known_whose_it_was(moved: Moved) -> None:

@@ -8,6 +8,7 @@ from bookings_gateway.history.codes import WHAT_TO_DO
 from bookings_gateway.history.desk import ErrorDesk
 from bookings_gateway.history.errors import RefusedAgain
 from bookings_gateway.history.evidence import Review
+from payments.service.match_by_hand import match_by_hand
 from payments.service.record_manual_payment import CashDesk
 from support.databases import Databases
 from support.history import Moved, moving
@@ -81,6 +82,27 @@ async def test_a_historical_payment_stripe_says_never_came_waits_at_the_desk(dat
         (entry,) = await ErrorDesk(moved.history).find(states=["review"], code="amount_disagrees")
         assert entry["id"] == paid["booking_id"]
         assert (await moved.history.status()).settled
+
+
+async def test_a_payment_somebody_gave_to_another_booking_is_no_difference(databases: Databases) -> None:
+    shared = "SELECT booking_id FROM import_item WHERE 'intent_shared' = ANY(reviews) ORDER BY 1"
+    async with moving(databases, "default", FACTS) as moved:
+        await moved.import_all()
+        await moved.settle()
+        (to, *_) = await moved.rows("bookings-gateway", shared)
+        found = "SELECT id, booking_id FROM payment WHERE stripe_payment_intent_id = 'pi_SHAREDBYTWO'"
+        (paid,) = await moved.rows("payments", found)
+        await match_by_hand(moved.engines["payments"], "/payments", paid["id"], booking=to["booking_id"], by="Olga")
+        await moved.settle()
+
+        assert await checks_and_money(moved) == (set(), {})
+        ledger = "SELECT payment_outcome FROM import_ledger WHERE booking_id = :id"
+        assert await moved.value("bookings-gateway", ledger, id=paid["booking_id"]) == "matched_by_hand"
+        assert (await moved.history.status()).settled
+
+        await moved.rows("payments", "UPDATE payment SET matched_by_hand = false")
+        failed, _ = await checks_and_money(moved)
+        assert failed == {"V1", "V5"}
 
 
 async def test_an_amount_somebody_corrected_is_what_was_told_even_when_the_correction_is_gone(

@@ -12,7 +12,7 @@ from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.access.policy import PREFIX
 from bookings_gateway.admin_door import NO_NUL
 from bookings_gateway.history.codes import WHAT_TO_DO
-from bookings_gateway.history.desk import Also, ErrorDesk
+from bookings_gateway.history.desk import LEAST_REASON, Also, ErrorDesk
 from bookings_gateway.history.errors import HistoryError, NoSuchItem
 from bookings_gateway.history.figures import Latest
 from bookings_gateway.history.move import History
@@ -55,7 +55,7 @@ class Decision(BaseModel):
 class Waiver(Decision):
     """A waiver is nothing without its reason."""
 
-    reason: Annotated[Text, Field(min_length=3, max_length=1_000)]
+    reason: Annotated[Text, Field(min_length=LEAST_REASON, max_length=1_000)]
 
 
 class Correction(BaseModel):
@@ -64,7 +64,7 @@ class Correction(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     columns: dict[str, Any]
-    reason: Annotated[Text, Field(min_length=3, max_length=1_000)]
+    reason: Annotated[Text, Field(min_length=LEAST_REASON, max_length=1_000)]
 
 
 class Decided(BaseModel):
@@ -132,12 +132,16 @@ def _add_reading(router: APIRouter, desk: ErrorDesk) -> None:
 
 
 def _add_deciding(router: APIRouter, desk: ErrorDesk) -> None:
-    @router.post("/errors/waive", responses=documented(400))
+    @router.post("/errors/waive", responses=documented(400, 409))
     async def waive(body: Waiver, actor: By) -> Decided:
-        """Leave entries as they are, for a reason."""
+        """Leave entries as they are, for a reason: in respect of the code, or of all they have."""
         ids = await desk.ids_of(body.code) if body.code else body.ids
         also = _audited(actor, "history.waived")
-        return Decided(entries=await desk.waive(ids, by=actor.name, reason=body.reason, also=also))
+        try:
+            done = await desk.waive(ids, by=actor.name, reason=body.reason, code=body.code, also=also)
+        except HistoryError as refused:
+            raise DeskRefused(str(refused)) from None
+        return Decided(entries=done)
 
     @router.post("/errors/retry", responses=documented(400, 409))
     async def retry(body: Decision, actor: By) -> Decided:

@@ -20,6 +20,8 @@ _MIGRATED = text(
            status NOT IN ('succeeded', 'pending') OR EXISTS (
                SELECT FROM stripe_object o WHERE o.payment_id = p.id AND o.kept IS NOT NULL
            ) AS told_by_stripe,
+           matched_by_hand,
+           (SELECT min(e.booking_id) FROM booking_evidence e WHERE e.payment_id = p.id) AS proved_by,
            status = 'canceled' AND EXISTS (
                SELECT FROM booking_evidence e WHERE e.payment_id = p.id AND e.canceled_at IS NOT NULL
            ) AS canceled
@@ -52,7 +54,10 @@ _FIRST = UUID(int=0)
 
 
 class MigratedPayment(BaseModel):
-    """A payment a historical booking proved; ``canceled``: by a person. Amounts in minor units of ``currency``."""
+    """A payment a historical booking proved; ``canceled``: by a person. Amounts in minor units of ``currency``.
+
+    ``proved_by`` is that booking, whichever a person gave the payment to, when it is ``matched_by_hand``.
+    """
 
     id: UUID
     booking_id: str | None
@@ -68,6 +73,8 @@ class MigratedPayment(BaseModel):
     evidence: str | None
     told_by_stripe: bool
     canceled: bool
+    matched_by_hand: bool
+    proved_by: str | None
 
 
 class MigratedPage(BaseModel):

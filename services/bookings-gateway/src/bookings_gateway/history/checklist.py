@@ -111,7 +111,7 @@ def step_named(name: str) -> Step:
 async def do_step(look: Look, step: Step, *, name: str | None, note: str | None) -> tuple[bool, Evidence]:
     """Do a step and keep what came of it. A step only a person can do wants a name and a note."""
     if step.look is None:
-        if not name or not note:
+        if not (name or "").strip() or not (note or "").strip():
             raise NotReady(f"Only a person can say {step.line!r}: add --name and --note.")
         await note_step(look.history.engine, step.name, passed=True, evidence={}, name=name, note=note)
         return True, {}

@@ -73,6 +73,13 @@ class RefusedAgain(HistoryError):
         )
 
 
+class Unsigned(HistoryError):
+    """A decision nobody stands for, or without its why."""
+
+    def __init__(self) -> None:
+        super().__init__("A decision is kept with a name and a reason of at least three characters: say both.")
+
+
 class NoRun(HistoryError):
     """Nothing was imported yet, or all of it was taken back."""
 

@@ -42,6 +42,8 @@ _ENTER = text(
         decided_by = NULL, decided_at = NULL, reason = NULL, imported_at = clock_timestamp()
     """
 )
+# Of one tried again nothing is decided: what it was about may be gone.
+_UNDECIDED = text("DELETE FROM import_verdict WHERE booking_id = ANY(CAST(:ids AS text[]))")
 
 
 async def publish(connection: AsyncConnection, source: str, run: Run, items: Sequence[Item]) -> None:
@@ -54,6 +56,7 @@ async def publish(connection: AsyncConnection, source: str, run: Run, items: Seq
     known = {row.subject: row.sequence or 0 for row in found}
     news = [_event(item, known[item.booking_id] + 1) for item in told]
     events = await append(connection, source, news, bulk=True)
+    await connection.execute(_UNDECIDED, {"ids": [item.booking_id for item in items]})
     by_booking = {event.subject: event for event in events}
     await connection.execute(_ENTER, {"run": run.id, **_columns(items, by_booking)})
 

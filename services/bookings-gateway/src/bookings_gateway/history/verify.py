@@ -104,6 +104,8 @@ async def verify(history: History, others: Others) -> Verification:
             answers = looks.create_task(_answers(history, source))
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
+    for booking_id in rows.unpaid:
+        found.judge("V1", booking_id, ok=booking_id in money.elsewhere)
     queues = await waiting(history.engine, others)
     async with history.engine.connect() as connection:
         statuses = _statuses(runs.plan_of(run)["statuses"], rows)

@@ -68,7 +68,8 @@ class RowChecks:
     """Judges every row of the table.
 
     ``since`` is the run's beginning; ``touched`` counts the bookings live writers made, changed or removed after it,
-    ``statuses`` the rows nobody touched. ``users``: whose bookings were made when, and by how much a correction
+    ``statuses`` the rows nobody touched. ``unpaid`` wait for a payment, and are right if a person gave it to another.
+    ``users``: whose bookings were made when, and by how much a correction
     changed what was told of them.
     """
 
@@ -77,6 +78,7 @@ class RowChecks:
     found: Findings
     since: datetime
     touched: int = 0
+    unpaid: list[str] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     users: dict[str, Due] = field(default_factory=lambda: defaultdict(Due))
     kept: set[bytes] = field(default_factory=set)
@@ -138,8 +140,11 @@ class RowChecks:
         return newest or own
 
     def _judge_outcome(self, row: SourceRow, entry: RowMapping) -> None:
-        waiting = "waiting" in {entry["link_outcome"], entry["payment_outcome"]}
-        self.found.judge("V1", row.booking_id, ok=not waiting and (entry["payments"] or 0) <= 1)
+        is_right = entry["link_outcome"] != "waiting" and (entry["payments"] or 0) <= 1
+        if is_right and entry["payment_outcome"] in {"waiting", "matched_by_hand"}:
+            self.unpaid.append(row.booking_id)
+        else:
+            self.found.judge("V1", row.booking_id, ok=is_right)
 
     def _judge_touched(self, row: SourceRow, entry: RowMapping, layout: Layout) -> None:
         """Count a row nobody touched by its status: V11 compares how many of each there are, too."""
