@@ -1,6 +1,7 @@
 """The error desk: what was set aside is corrected, waived or tried again, with a name; the API tells how far it is."""
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +22,8 @@ from support.history import Moved, moving
 from support.legacy_due import due
 from support.legacy_generations import LAYOUTS
 from support.legacy_history import facts
+from users.service.audit import Decision
+from users.service.merge_users import merge_users
 
 FACTS = facts(60, seed=41)
 SET_ASIDE = sorted(due(LAYOUTS["default"], FACTS).set_aside)
@@ -287,6 +290,28 @@ async def test_the_status_sums_to_the_total_and_tells_the_documents_metrics(move
     assert told["bookingsWithUsers"] == len(FACTS) - len(SET_ASIDE)
     assert told["totalUsers"] == due(LAYOUTS["default"], FACTS).users
     assert (told["links"]["waiting"], told["payments"]["waiting"]) == (0, 0)
+
+
+async def test_the_figures_are_of_what_is_there_and_open_and_in_decimals(moved: Moved) -> None:
+    desk = ErrorDesk(moved.history)
+    for code in await desk.by_code():
+        await desk.waive(await desk.ids_of(code), by="Olga", reason="seen", code=code)
+    for id_ in (TOLD, FUTURE):
+        await moved.rows("bookings-gateway", "DELETE FROM bookings WHERE CAST(id AS text) = :id", id=id_)
+    pair = "SELECT DISTINCT user_id FROM booking_user WHERE user_id IS NOT NULL ORDER BY 1 LIMIT 2"
+    one, other = [row["user_id"] for row in await moved.rows("bookings-gateway", pair)]
+    await merge_users(moved.engines["users"], "/users", one, into=other, decision=Decision("Olga", "the same"))
+    await moved.settle()
+    async with client_of(moved) as client:
+        told = (await client.get("http://gateway/api/admin/migration")).json()
+
+    wanted = due(LAYOUTS["default"], FACTS)
+    assert (told["errors"], told["inReview"]) == ({}, 0)
+    assert told["totalUsers"] == wanted.users - 1
+    assert told["totalBookings"] == len(FACTS) - 2
+    assert told["bookingsWithUsers"] == len(FACTS) - len(SET_ASIDE) - 1
+    pence = sum(payment[1] for payment in wanted.payments.values())
+    assert [sums["received"] for sums in told["money"]] == [str(Decimal(pence).scaleb(-2))]
 
 
 async def test_it_sums_to_the_total_after_live_deletes_and_waivers(moved: Moved) -> None:

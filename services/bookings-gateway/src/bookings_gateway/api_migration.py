@@ -97,6 +97,8 @@ def _add_status(router: APIRouter, history: History) -> None:
         """Return where the move stands: the customer's metrics, and payments, money, errors, rate, ETA, lag.
 
         State, queues and pace are of this moment; what takes a look at every booking is ``countedSecondsAgo``.
+        ``bookingsWithUsers`` are of ``totalBookings``; ``totalUsers`` counts people: users not merged into another,
+        with or without bookings. ``errors`` and ``inReview`` are what nobody decided on yet; ``money`` is in decimals.
         """
         async with history.engine.connect() as connection:
             figures = await latest.get(connection)

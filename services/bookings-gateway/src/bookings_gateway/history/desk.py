@@ -147,7 +147,7 @@ class ErrorDesk:
     async def by_code(self) -> dict[str, int]:
         """Return how many open entries each code has."""
         async with self.engine.connect() as connection:
-            return {row.code: row.rows for row in await connection.execute(_BY_CODE)}
+            return await open_by_code(connection)
 
     async def find(
         self, *, states: Sequence[str], code: str | None = None, after: str = "", limit: int = 100
@@ -274,6 +274,11 @@ class ErrorDesk:
             if is_transient(error):
                 raise
             raise RefusedAgain(describe(error)) from error
+
+
+async def open_by_code(connection: AsyncConnection) -> dict[str, int]:
+    """Return how many entries of each code nobody decided on yet."""
+    return {row.code: row.rows for row in await connection.execute(_BY_CODE)}
 
 
 def _require_signed(by: str, reason: str = "—" * LEAST_REASON) -> None:

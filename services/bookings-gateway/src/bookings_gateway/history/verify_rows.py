@@ -69,8 +69,7 @@ class RowChecks:
 
     ``since`` is the run's beginning; ``touched`` counts the bookings live writers made, changed or removed after it,
     ``statuses`` the rows nobody touched. ``unpaid`` wait for a payment, and are right if a person gave it to another.
-    ``users``: whose bookings were made when, and by how much a correction
-    changed what was told of them.
+    ``users``: when each one's bookings were made, and by how much a correction changed what was told of them.
     """
 
     engine: AsyncEngine
