@@ -23,6 +23,8 @@ STATEMENTS: list[str] = [
     FROM import_item CROSS JOIN LATERAL unnest(reviews) AS r (code)
     WHERE outcome = 'published' AND decided_by IS NOT NULL
     """,
+    # What an exception says may repeat what it could not read.
+    "UPDATE booking_change_failed SET error = split_part(error, ':', 1)",
     # A booking whose payment a person gave to another waits for none; who did so stands in the payments.
     """
     CREATE OR REPLACE VIEW import_ledger AS
