@@ -21,7 +21,9 @@ _MIGRATED = text(
                SELECT FROM stripe_object o WHERE o.payment_id = p.id AND o.kept IS NOT NULL
            ) AS told_by_stripe,
            matched_by_hand,
-           (SELECT min(e.booking_id) FROM booking_evidence e WHERE e.payment_id = p.id) AS proved_by,
+           CASE WHEN matched_by_hand THEN (
+               SELECT min(e.booking_id) FROM booking_evidence e WHERE e.payment_id = p.id
+           ) END AS proved_by,
            status = 'canceled' AND EXISTS (
                SELECT FROM booking_evidence e WHERE e.payment_id = p.id AND e.canceled_at IS NOT NULL
            ) AS canceled
@@ -56,7 +58,7 @@ _FIRST = UUID(int=0)
 class MigratedPayment(BaseModel):
     """A payment a historical booking proved; ``canceled``: by a person. Amounts in minor units of ``currency``.
 
-    ``proved_by`` is that booking, whichever a person gave the payment to, when it is ``matched_by_hand``.
+    ``proved_by``: of one ``matched_by_hand`` that booking, whichever a person gave the payment to.
     """
 
     id: UUID

@@ -57,8 +57,12 @@ class Due:
     last: datetime | None = None
 
     def add(self, other: "Due") -> None:
-        for name in ("bookings", "spent", "paid", "paid_here", "refunded", "net"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.bookings += other.bookings
+        self.spent += other.spent
+        self.paid += other.paid
+        self.paid_here += other.paid_here
+        self.refunded += other.refunded
+        self.net += other.net
         for moment in (other.first, other.last):
             if moment:
                 self.booked(moment)
