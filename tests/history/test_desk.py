@@ -1,5 +1,6 @@
 """The error desk: what was set aside is corrected, waived or tried again, with a name; the API tells how far it is."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from sqlalchemy.exc import IntegrityError
 from starlette.middleware.base import RequestResponseEndpoint
+from typer.testing import CliRunner
 
 from bookings_gateway import api_migration
 from bookings_gateway.access.actor import Actor, Role
+from bookings_gateway.cli import app
 from bookings_gateway.forget import forget_history
 from bookings_gateway.history.desk import ErrorDesk, Retried
 from bookings_gateway.history.errors import ImportHeld, NoSuchItem, NotCorrectable, Unsigned
@@ -41,16 +44,16 @@ async def moved(databases: Databases) -> AsyncIterator[Moved]:
 
 def client_of(moved: Moved) -> httpx.AsyncClient:
     """A client of the migration's API whom the guard let in."""
-    app = FastAPI()
-    app.include_router(api_migration.create_router(moved.history))
-    answer_errors(app)
+    api = FastAPI()
+    api.include_router(api_migration.create_router(moved.history))
+    answer_errors(api)
 
-    @app.middleware("http")
+    @api.middleware("http")
     async def admit(request: Request, call_next: RequestResponseEndpoint) -> Response:
         request.state.actor = Actor(uuid4(), "Olga", Role.ADMIN)
         return await call_next(request)
 
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway/api/admin/migration")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://gateway/api/admin/migration")
 
 
 def decided(entries: int) -> dict[str, int | None]:
@@ -251,6 +254,23 @@ async def test_nobody_decides_without_a_name_and_a_reason(moved: Moved, by: str,
     async with client_of(moved) as client:
         refused = await client.post("/errors/waive", json={"ids": SET_ASIDE, "reason": "   "})
     assert refused.status_code == 409
+
+
+async def test_a_fix_that_helps_nothing_ends_with_one_and_one_that_helps_with_nought(moved: Moved) -> None:
+    url = moved.gateway.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    environment = {"BOOKINGS_GATEWAY_DATABASE_URL": url, "AMQP_URL": "amqp://unused"}
+    fix = ["history", "errors", "fix", FUTURE, "--by", "Olga"]
+    said = []
+    for column, reason in (
+        ("status=PAID", "typing error"),
+        ("createdAt=2024-05-01", " "),
+        ("createdAt=2024-05-01", "typing"),
+    ):
+        words = [*fix, "--set", column, "--reason", reason]
+        result = await asyncio.to_thread(CliRunner().invoke, app, words, env=environment)
+        said.append((result.exit_code, result.output.split(":")[0].split()[:2]))
+
+    assert said == [(1, ["set", "aside"]), (1, ["A", "decision"]), (0, ["told"])]
 
 
 async def test_a_change_is_shown_and_when_waived_it_is_known_whose_it_was(moved: Moved) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments.settings import Settings
+from shared.fields import Word
 from shared.internal_api import internal_router
 
 # One that was taken back with its booking rests on nothing any more; one a person canceled, or Stripe said something
@@ -119,7 +120,7 @@ def create_router(engine: AsyncEngine, settings: Settings) -> APIRouter:
         return MigratedPage(items=[MigratedPayment.model_validate(dict(row)) for row in rows])
 
     @router.get("/history/sums")
-    async def sums(after: str = "", limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000) -> SumsPage:
+    async def sums(after: Word = str(_FIRST), limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000) -> SumsPage:
         """Return what users paid, whatever brought the payments, after a user's id."""
         async with engine.connect() as connection:
             rows = (await connection.execute(_SUMS, {"after": after, "limit": limit})).mappings().all()
