@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bookings_gateway import capture
 from bookings_gateway.capture import Capture
 from bookings_gateway.domain import DEFAULT_LAYOUT
+from shared.contracts.bookings import BookingContact
 from shared.signal import Signal
 from support.legacy_table import book, execute, fetch
 
@@ -100,8 +101,22 @@ async def test_a_change_no_event_can_be_made_of_is_set_aside_and_blocks_nothing(
 
     assert await log(gateway_engine) == [("booking.created", id_, 1), ("booking.updated", id_, 2)]
     assert await fetch(gateway_engine, "SELECT booking_id, error FROM booking_change_failed") == [
-        (id_, "KeyError: 'id'")
+        (id_, "KeyError in booking_snapshot")
     ]
+
+
+async def test_what_is_kept_of_an_error_repeats_no_value(
+    gateway_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> BookingContact:
+        return BookingContact.model_validate({"email": ["ann@example.com"]})
+
+    monkeypatch.setattr(capture, "booking_snapshot", refuse)
+    await book(gateway_engine)
+    await a_capture().capture_page(gateway_engine, SOURCE)
+
+    ((error,),) = await fetch(gateway_engine, "SELECT error FROM booking_change_failed")
+    assert error == "ValidationError: email: Input should be a valid string"
 
 
 async def test_more_than_a_page_is_captured_page_by_page_in_order(gateway_engine: AsyncEngine) -> None:

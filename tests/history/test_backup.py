@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from bookings_gateway.history.backup import back_up
+from bookings_gateway.history.programs import BackupFailed
 from bookings_gateway.history.rehearse import rehearse
 from bookings_gateway.history.report import is_genuine, markdown, report, signed
+from bookings_gateway.history.rollback import Rollback
+from bookings_gateway.write_back import WriteBack
 from local_stack.postgres import installation
 from support.databases import Databases
 from support.history import Moved, moving
+from support.legacy_generations import LAYOUTS
 from support.legacy_history import facts
 from support.legacy_table import MIGRATIONS, execute
 
@@ -91,6 +96,52 @@ async def test_a_rehearsal_that_leaves_a_trace_in_the_rows_fails(databases: Data
         backup = await back_up(moved.history, url_of(moved), tmp_path)
 
         assert (await rehearse(moved.history, url_of(moved), backup, MIGRATIONS))["passed"] is False
+
+
+@pytest.mark.parametrize("broken", ["write_due", "take_back"])
+async def test_a_rehearsal_in_which_nothing_went_there_or_back_fails(
+    databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    async def nothing_written(*_: object) -> int:
+        return 0
+
+    async def nothing_taken(_: Rollback) -> AsyncIterator[int]:
+        none: list[int] = []
+        for rows in none:
+            yield rows
+
+    async with moving(databases, "default", facts(40, seed=55)) as moved:
+        backup = await back_up(moved.history, url_of(moved), tmp_path)
+        assert (await rehearse(moved.history, url_of(moved), backup, MIGRATIONS))["passed"]
+        if broken == "write_due":
+            monkeypatch.setattr(WriteBack, "write_due", nothing_written)
+        else:
+            monkeypatch.setattr(Rollback, "take_back", nothing_taken)
+        evidence = await rehearse(moved.history, url_of(moved), backup, MIGRATIONS)
+
+    assert not evidence["passed"]
+
+
+async def test_a_table_whose_trigger_bumps_every_update_is_rehearsed_without_links(
+    databases: Databases, tmp_path: Path
+) -> None:
+    async with moving(
+        databases, "snake_case", facts(40, seed=55, integer_ids=LAYOUTS["snake_case"].integer_ids)
+    ) as moved:
+        backup = await back_up(moved.history, url_of(moved), tmp_path)
+        evidence = await rehearse(moved.history, url_of(moved), backup, MIGRATIONS)
+
+    assert (evidence["passed"], evidence["linked"]) == (True, 0)
+
+
+async def test_a_dump_that_is_not_the_manifests_is_not_rehearsed(databases: Databases, tmp_path: Path) -> None:
+    async with moving(databases, "default", facts(20, seed=55)) as moved:
+        backup = await back_up(moved.history, url_of(moved), tmp_path)
+        content = await asyncio.to_thread(backup.dump.read_bytes)
+        await asyncio.to_thread(backup.dump.write_bytes, content + b"0")
+
+        with pytest.raises(BackupFailed, match="SHA-256 differs"):
+            await rehearse(moved.history, url_of(moved), backup, MIGRATIONS)
 
 
 async def test_neither_password_nor_dump_is_for_others_to_read(

@@ -79,6 +79,8 @@ async def test_a_step_runs_its_evidence(moved: Moved) -> None:
 async def test_what_only_a_person_can_say_wants_a_name_and_a_note(moved: Moved) -> None:
     with pytest.raises(NotReady, match="add --name and --note"):
         await do(moved, "team-told", name="Olga")
+    with pytest.raises(NotReady, match="add --name and --note"):
+        await do(moved, "team-told", name=" ", note="mail of Monday")
     with pytest.raises(NotReady, match="The steps are backed-up,"):
         await do(moved, "no-such-step")
 

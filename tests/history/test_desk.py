@@ -1,6 +1,8 @@
 """The error desk: what was set aside is corrected, waived or tried again, with a name; the API tells how far it is."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
@@ -9,18 +11,22 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from sqlalchemy.exc import IntegrityError
 from starlette.middleware.base import RequestResponseEndpoint
+from typer.testing import CliRunner
 
 from bookings_gateway import api_migration
 from bookings_gateway.access.actor import Actor, Role
+from bookings_gateway.cli import app
 from bookings_gateway.forget import forget_history
 from bookings_gateway.history.desk import ErrorDesk, Retried
-from bookings_gateway.history.errors import ImportHeld, NoSuchItem, NotCorrectable
+from bookings_gateway.history.errors import ImportHeld, NoSuchItem, NotCorrectable, Unsigned
 from shared.problems import answer_errors
 from support.databases import Databases
 from support.history import Moved, moving
 from support.legacy_due import due
 from support.legacy_generations import LAYOUTS
 from support.legacy_history import facts
+from users.service.audit import Decision
+from users.service.merge_users import merge_users
 
 FACTS = facts(60, seed=41)
 SET_ASIDE = sorted(due(LAYOUTS["default"], FACTS).set_aside)
@@ -38,16 +44,16 @@ async def moved(databases: Databases) -> AsyncIterator[Moved]:
 
 def client_of(moved: Moved) -> httpx.AsyncClient:
     """A client of the migration's API whom the guard let in."""
-    app = FastAPI()
-    app.include_router(api_migration.create_router(moved.history))
-    answer_errors(app)
+    api = FastAPI()
+    api.include_router(api_migration.create_router(moved.history))
+    answer_errors(api)
 
-    @app.middleware("http")
+    @api.middleware("http")
     async def admit(request: Request, call_next: RequestResponseEndpoint) -> Response:
         request.state.actor = Actor(uuid4(), "Olga", Role.ADMIN)
         return await call_next(request)
 
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway/api/admin/migration")
+    return httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://gateway/api/admin/migration")
 
 
 def decided(entries: int) -> dict[str, int | None]:
@@ -210,6 +216,63 @@ async def test_reviews_are_waived_by_their_code(moved: Moved) -> None:
     assert await desk.find(states=["review"], code="status_proves_little") == []
 
 
+async def test_who_waives_one_code_did_not_decide_on_another_and_nothing_is_decided_twice(moved: Moved) -> None:
+    two = "UPDATE import_item SET reviews = '{paid_then_cancelled,amount_disagrees}' WHERE booking_id = :id"
+    await moved.rows("bookings-gateway", two, id=TOLD)
+    desk = ErrorDesk(moved.history)
+
+    ids = await desk.ids_of("paid_then_cancelled")
+    assert await desk.waive(ids, by="Olga", reason="returned in cash", code="paid_then_cancelled") == len(ids)
+    assert await desk.ids_of("amount_disagrees") == [TOLD]
+    states = [await desk.find(states=[state], code=None) for state in ("review", "reviewed")]
+    (open_, done) = ([row for row in found if row["id"] == TOLD] for found in states)
+    assert [(row["code"], row["decided_by"]) for row in open_] == [("amount_disagrees", None)]
+    assert [(row["code"], row["decided_by"]) for row in done] == [("paid_then_cancelled", "Olga")]
+
+    assert await desk.waive([TOLD], by="Ann", reason="a discount") == 1
+    assert await desk.waive([TOLD], by="Mallory", reason="whatever") == 0
+    kept = await moved.rows(
+        "bookings-gateway", "SELECT code, decided_by, reason FROM import_verdict WHERE booking_id = :id", id=TOLD
+    )
+    assert {(row["code"], row["decided_by"], row["reason"]) for row in kept} == {
+        ("paid_then_cancelled", "Olga", "returned in cash"),
+        ("amount_disagrees", "Ann", "a discount"),
+    }
+    said = [(each["decided_by"], each["codes"]) for each in (await desk.show(TOLD))["decisions"]]
+    assert said == [("Olga", ["paid_then_cancelled"]), ("Ann", ["amount_disagrees"])]
+
+
+@pytest.mark.parametrize(("by", "reason"), [("", "samples"), (" ", "samples"), ("Olga", ""), ("Olga", "   ")])
+async def test_nobody_decides_without_a_name_and_a_reason(moved: Moved, by: str, reason: str) -> None:
+    desk = ErrorDesk(moved.history)
+    with pytest.raises(Unsigned):
+        await desk.waive(SET_ASIDE, by=by, reason=reason)
+    with pytest.raises(Unsigned):
+        await desk.correct(FUTURE, {"createdAt": None}, by=by, reason=reason)
+
+    assert (await desk.show(FUTURE))["decisions"] == []
+    async with client_of(moved) as client:
+        refused = await client.post("/errors/waive", json={"ids": SET_ASIDE, "reason": "   "})
+    assert refused.status_code == 409
+
+
+async def test_a_fix_that_helps_nothing_ends_with_one_and_one_that_helps_with_nought(moved: Moved) -> None:
+    url = moved.gateway.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    environment = {"BOOKINGS_GATEWAY_DATABASE_URL": url, "AMQP_URL": "amqp://unused"}
+    fix = ["history", "errors", "fix", FUTURE, "--by", "Olga"]
+    said = []
+    for column, reason in (
+        ("status=PAID", "typing error"),
+        ("createdAt=2024-05-01", " "),
+        ("createdAt=2024-05-01", "typing"),
+    ):
+        words = [*fix, "--set", column, "--reason", reason]
+        result = await asyncio.to_thread(CliRunner().invoke, app, words, env=environment)
+        said.append((result.exit_code, result.output.split(":")[0].split()[:2]))
+
+    assert said == [(1, ["set", "aside"]), (1, ["A", "decision"]), (0, ["told"])]
+
+
 async def test_a_change_is_shown_and_when_waived_it_is_known_whose_it_was(moved: Moved) -> None:
     desk = ErrorDesk(moved.history)
     entry = await set_aside_change(moved, TOLD)
@@ -247,6 +310,27 @@ async def test_the_status_sums_to_the_total_and_tells_the_documents_metrics(move
     assert told["bookingsWithUsers"] == len(FACTS) - len(SET_ASIDE)
     assert told["totalUsers"] == due(LAYOUTS["default"], FACTS).users
     assert (told["links"]["waiting"], told["payments"]["waiting"]) == (0, 0)
+
+
+async def test_the_figures_are_of_what_is_there_and_open_and_in_decimals(moved: Moved) -> None:
+    desk = ErrorDesk(moved.history)
+    for code in await desk.by_code():
+        await desk.waive(await desk.ids_of(code), by="Olga", reason="seen", code=code)
+    await moved.rows("bookings-gateway", "DELETE FROM bookings WHERE CAST(id AS text) = :id", id=TOLD)
+    pair = "SELECT DISTINCT user_id FROM booking_user WHERE user_id IS NOT NULL ORDER BY 1 LIMIT 2"
+    one, other = [row["user_id"] for row in await moved.rows("bookings-gateway", pair)]
+    await merge_users(moved.engines["users"], "/users", one, into=other, decision=Decision("Olga", "the same"))
+    await moved.settle()
+    async with client_of(moved) as client:
+        told = (await client.get("http://gateway/api/admin/migration")).json()
+
+    wanted = due(LAYOUTS["default"], FACTS)
+    assert (told["errors"], told["inReview"]) == ({}, 0)
+    assert told["totalUsers"] == wanted.users - 1
+    assert told["totalBookings"] == len(FACTS) - 1
+    assert told["bookingsWithUsers"] == len(FACTS) - len(SET_ASIDE) - 1
+    pence = sum(payment[1] for payment in wanted.payments.values())
+    assert [sums["received"] for sums in told["money"]] == [str(Decimal(pence).scaleb(-2))]
 
 
 async def test_it_sums_to_the_total_after_live_deletes_and_waivers(moved: Moved) -> None:

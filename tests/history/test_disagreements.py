@@ -10,6 +10,7 @@ from bookings_gateway.history.codes import WHAT_TO_DO
 from bookings_gateway.history.desk import ErrorDesk
 from bookings_gateway.history.errors import RefusedAgain
 from bookings_gateway.history.evidence import Review
+from payments.service.match_by_hand import match_by_hand
 from payments.service.record_manual_payment import CashDesk, ManualPayment, Method
 from support.databases import Databases
 from support.history import Moved, moving
@@ -19,7 +20,7 @@ from support.legacy_history import facts
 
 FACTS = facts(90, seed=61)
 PAYMENT = """
-    SELECT id, booking_id FROM payment
+    SELECT id, booking_id, received FROM payment
     WHERE provenance ->> 'evidence' = :evidence AND received > refunded ORDER BY id LIMIT 1
 """
 
@@ -37,9 +38,8 @@ async def test_an_amount_stripe_says_otherwise_waits_at_the_desk_until_somebody_
         await moved.settle()
         desk = ErrorDesk(moved.history)
         (paid,) = await moved.rows("payments", PAYMENT, evidence="stripe")
-        told = "UPDATE payment SET received = received - :pence, stripe_charge_id = 'ch_1' WHERE id = :id"
 
-        await moved.rows("payments", told, pence=50, id=paid["id"])
+        await moved.stripe_says(paid["booking_id"], paid["received"] - 50)
         assert await checks_and_money(moved) == (set(), {"in_review": "0.50"})
         (entry,) = await desk.find(states=["review"], code="amount_disagrees")
         assert entry["id"] == paid["booking_id"]
@@ -48,7 +48,7 @@ async def test_an_amount_stripe_says_otherwise_waits_at_the_desk_until_somebody_
         assert await checks_and_money(moved) == (set(), {"waived": "0.50"})
         assert "amount_disagrees" not in await desk.by_code()
 
-        await moved.rows("payments", told, pence=-50, id=paid["id"])
+        await moved.stripe_says(paid["booking_id"], paid["received"])
         assert await checks_and_money(moved) == (set(), {})
         assert await desk.find(states=["review", "reviewed"], code="amount_disagrees") == []
 
@@ -163,6 +163,48 @@ async def test_another_amount_stands_beside_what_the_row_proves_and_waits_at_the
         await moved.settle()
         assert (await checks_and_money(moved))[0] == set()
         assert await desk.find(states=["review", "reviewed"], code="paid_besides") == []
+
+
+async def test_a_payment_somebody_gave_to_another_booking_is_no_difference(databases: Databases) -> None:
+    shared = "SELECT booking_id FROM import_item WHERE 'intent_shared' = ANY(reviews) ORDER BY 1"
+    async with moving(databases, "default", FACTS) as moved:
+        await moved.import_all()
+        await moved.settle()
+        (to, *_) = await moved.rows("bookings-gateway", shared)
+        found = "SELECT id, booking_id FROM payment WHERE stripe_payment_intent_id = 'pi_SHAREDBYTWO'"
+        (paid,) = await moved.rows("payments", found)
+        await match_by_hand(moved.engines["payments"], "/payments", paid["id"], booking=to["booking_id"], by="Olga")
+        await moved.settle()
+
+        assert await checks_and_money(moved) == (set(), {})
+        ledger = "SELECT payment_outcome FROM import_ledger WHERE booking_id = :id"
+        assert await moved.value("bookings-gateway", ledger, id=paid["booking_id"]) == "matched_by_hand"
+        assert (await moved.history.status()).settled
+
+        await moved.rows("payments", "UPDATE payment SET matched_by_hand = false")
+        failed, _ = await checks_and_money(moved)
+        assert failed == {"V1", "V5"}
+
+
+async def test_an_amount_somebody_corrected_is_what_was_told_even_when_the_correction_is_gone(
+    databases: Databases,
+) -> None:
+    async with moving(databases, "default", FACTS) as moved:
+        await moved.import_all()
+        await moved.settle()
+        future = next(str(fact.id) for fact in FACTS if fact.created and fact.created.year > 2050)
+        said = {"createdAt": "2024-05-01T10:00:00+00:00", "finalAmount": "1.23"}
+        await ErrorDesk(moved.history).correct(future, said, by="Olga", reason="typing error")
+        await moved.settle()
+        assert await checks_and_money(moved) == (set(), {})
+
+        await moved.rows("bookings-gateway", "UPDATE import_item SET correction = NULL")  # by an erasure, or the end
+        assert await checks_and_money(moved) == (set(), {})
+
+        whose = await moved.value("users", "SELECT user_id FROM booking_link WHERE booking_id = :id", id=future)
+        less = "UPDATE generation_1.currency_totals SET spent = spent - 0.01 WHERE user_id = :id"
+        await moved.rows("stats", less, id=whose)
+        assert await checks_and_money(moved) == ({"V8 spent"}, {})
 
 
 async def test_a_retry_the_database_breaks_off_leaves_run_and_entry_as_they_were(databases: Databases) -> None:

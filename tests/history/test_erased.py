@@ -107,3 +107,20 @@ async def test_what_was_booked_by_the_address_after_the_erasure_stays(databases:
         await settle(moved)
 
         assert await traces(moved, [SECRET]) == ["public.bookings"]
+
+
+async def test_an_erasure_is_no_difference(databases: Databases) -> None:
+    told, other = of_one_person()
+    untold = replace(other, company=None, created=datetime(2060, 1, 2, tzinfo=UTC))
+    async with moving(databases, "default", [told, untold]) as moved:
+        await moved.import_all()
+        await moved.settle()
+        await tell_live(moved, told)
+        said = {"createdAt": "2024-05-01T10:00:00+00:00", "finalAmount": "1.23"}
+        await ErrorDesk(moved.history).correct(str(untold.id), said, by="Olga", reason="typing error")
+        await moved.settle()
+        await erase(moved)
+        await settle(moved)
+        await moved.settle()
+
+        assert [check for check in (await moved.verified()).checks if not check.passed and check.name != "V13"] == []

@@ -61,3 +61,24 @@ async def test_a_verification_that_finds_differences_is_told_until_one_finds_non
         await verify(moved)
         await look(gauges)
         assert told("failed_checks") == 0
+
+
+async def test_an_import_that_waits_or_stands_still_is_told(databases: Databases) -> None:
+    async with moving(databases, "default", facts(60, seed=41)) as moved:
+        gauges = Gauges(moved.gateway)
+        seen = []
+
+        async def see() -> None:
+            await look(gauges)
+            seen.append((told("import_waits"), told("import_stopped", state="paused")))
+
+        importer = await moved.begin()
+        await see()
+        await importer.say("1,200 messages wait at users")
+        await see()
+        await moved.history.pause(by="Olga")
+        await see()
+        await moved.go_on()
+        await see()
+
+    assert seen == [(0, 0), (1, 0), (0, 1), (0, 0)]

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from bookings_gateway.history.errors import WatchEnded
 from bookings_gateway.history.others import Others
 from bookings_gateway.history.throttle import Limits, Throttle
 from bookings_gateway.main import SEARCH_PATH
@@ -141,3 +142,42 @@ async def test_who_does_not_answer_is_not_waited_for(moved: Moved) -> None:
         silent = Others({"users": "http://users"}, others.client)
 
         assert await Throttle(moved.gateway, Limits(), silent).look() is None
+
+
+async def test_an_answer_that_is_no_metrics_is_no_reason_and_it_goes_on_looking(moved: Moved) -> None:
+    busy = QUEUE.format(waiting=1_200)
+    metrics = {"users": busy}
+    async with telling(metrics) as others:
+        throttle = Throttle(moved.gateway, Limits(), others)
+        said = []
+        for told in (busy, "<html>502 bad gateway {</html>", busy):
+            metrics["users"] = told
+            said.append(await throttle.look())
+
+    assert said == ["1,200 messages wait at users", None, "1,200 messages wait at users"]
+
+
+async def test_a_watcher_that_ended_ends_the_import_with_a_sentence(
+    moved: Moved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    throttle = Throttle(moved.gateway, Limits(outbox_rows=10))
+
+    async def broken(_: Throttle) -> None:
+        raise ZeroDivisionError
+
+    async def import_under(throttle: Throttle) -> None:
+        async with throttle.watching(), moved.history.importing(by="tests") as importer:
+            importer.rows = 20
+            await anext(importer.chunks())
+            assert await throttle.look()
+            monkeypatch.setattr(Throttle, "look", broken)
+            async for reason in throttle.reasons():
+                await importer.say(reason)
+
+    with pytest.raises(WatchEnded, match="ZeroDivisionError"):
+        await import_under(throttle)
+    status = await moved.history.status()
+    assert status.state == "failed"
+    assert "the same command goes on" in (status.remark or "")
+    await moved.go_on()
+    assert (await moved.history.status()).state == "imported"

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiormq
 import pytest
+from prometheus_client import REGISTRY
 
 from local_stack.postgres import LocalPostgres
 from local_stack.rabbitmq import LocalRabbit
 from shared.service import Service
 from shared.topology import UNROUTED
-from support.sample_service import effects, new_booking, record, running, sample_service
+from support.sample_service import EXPLODE, effects, new_booking, record, running, sample_service
 from support.waiting import eventually
 
 RED_SECONDS = 5.0
@@ -39,8 +40,7 @@ async def green(service: Service, *, seconds: float = 60) -> None:
 
 
 async def test_red_while_the_broker_is_stopped_and_green_after(sample: Service, rabbit: LocalRabbit) -> None:
-    retries = (sample.topology.retry(attempt + 1) or "" for attempt in range(len(sample.topology.retry_delays)))
-    queues = [sample.topology.events, sample.topology.bulk, sample.topology.dead, UNROUTED, *retries]
+    queues = [sample.topology.events, sample.topology.bulk, sample.topology.dead, UNROUTED, *sample.topology.retries]
     await asyncio.to_thread(rabbit.wait_until_kept, *queues)
     await asyncio.to_thread(rabbit.kill)
     await red(sample, "broker")
@@ -92,3 +92,18 @@ async def test_a_deleted_queue_is_declared_again_and_consumed_again(sample: Serv
         return ("after", 1) in await effects(sample.engine)
 
     await eventually(applied, what="an event by the new queue")
+
+
+async def test_what_waits_to_be_tried_again_is_measured(
+    make_database: Callable[[str], Awaitable[str]], amqp_url: str
+) -> None:
+    service = sample_service(await make_database("sample"), amqp_url, retry_delays="600")
+    async with running(service) as sample:
+        await record(sample, [new_booking("b-1", status=EXPLODE)])
+
+        async def measured() -> bool:
+            await sample.health.report()
+            depth = REGISTRY.get_sample_value("queue_depth", {"queue": sample.topology.retries[0]})
+            return depth == 1
+
+        await eventually(measured, seconds=30, what="the retry queue measured")

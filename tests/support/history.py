@@ -17,7 +17,7 @@ import users.api_history
 from bookings_gateway.capture import Capture
 from bookings_gateway.history.importer import Importer
 from bookings_gateway.history.move import History
-from bookings_gateway.history.others import PARTS, Others
+from bookings_gateway.history.others import Others
 from bookings_gateway.history.rollback import Outlook, Rollback, outlook
 from bookings_gateway.history.verify import Verification, verify
 from bookings_gateway.install import install
@@ -28,6 +28,7 @@ from bookings_gateway.write_back import WriteBack
 from shared.database import create_engine, migrate
 from shared.settings import ServiceSettings
 from shared.signal import Signal
+from shared.topology import Topology
 from stats.service.announce import announce_changes
 from support.bearer import TOKEN
 from support.databases import Databases
@@ -35,18 +36,24 @@ from support.legacy_filling import create_table, fill
 from support.legacy_generations import LAYOUTS
 from support.legacy_history import Fact
 from support.legacy_table import MIGRATIONS
+from support.payments import payments_on
 from support.pump import Pump
+from support.stripe_payloads import START, event, payment_intent
 
 
 @dataclass
 class Moved:
-    """One table's history and the services. ``pump`` carries events, ``write_back`` copies links to the table."""
+    """One table's history and the services. ``pump`` carries events, ``write_back`` copies links to the table.
+
+    ``told``: how many events Stripe sent.
+    """
 
     history: History
     engines: Mapping[str, AsyncEngine]
     pump: Pump
     write_back: WriteBack
     capture: Capture
+    told: int = 0
 
     @property
     def gateway(self) -> AsyncEngine:
@@ -95,15 +102,27 @@ class Moved:
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[Others]:
         """The other services' doors, without a network."""
-        mounts = {f"http://{name}": httpx.ASGITransport(door(name, self.engines[name])) for name in PARTS}
+        mounts = {f"http://{name}": httpx.ASGITransport(door(name, self.engines[name])) for name in self.engines}
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with httpx.AsyncClient(mounts=mounts, headers=headers) as client:
-            yield Others({name: f"http://{name}" for name in PARTS}, client)
+            yield Others({name: f"http://{name}" for name in self.engines}, client)
 
     async def verified(self) -> Verification:
         """Verify as things stand now."""
         async with self.asking() as others:
             return await verify(self.history, others)
+
+    async def stripe_says(self, booking_id: str, pence: int) -> None:
+        """Have Stripe tell how much the PaymentIntent received that a booking stored, and of no charge."""
+        intent = "SELECT stripe_payment_intent_id FROM payment WHERE booking_id = :id"
+        (paid,) = await self.rows("payments", intent, id=booking_id)
+        self.told += 1
+        received = payment_intent(
+            paid["stripe_payment_intent_id"], amount=pence, amount_received=pence, latest_charge=None
+        )
+        async with payments_on(self.engines["payments"]) as door:
+            await door.take(event("payment_intent.succeeded", received, created=START + self.told))
+        await self.settle()
 
     async def take_back(self) -> int:
         """Roll everything back."""
@@ -131,14 +150,23 @@ def door(service: str, engine: AsyncEngine) -> FastAPI:
         "stats": stats.api.create_router,
     }
     app = FastAPI()
-    app.include_router(routers[service](engine, settings))
+    if service in routers:
+        app.include_router(routers[service](engine, settings))
+
+    @app.get("/health/ready")
+    async def ready() -> None:
+        """Well: there is no broker whose queues could not be measured."""
 
     @app.get("/metrics")
     async def metrics() -> Response:
         async with engine.connect() as connection:
             outbox = (await connection.execute(text("SELECT count(*) FROM outbox"))).scalar_one()
             dead = (await connection.execute(text("SELECT count(*) FROM dead_letter"))).scalar_one()
-        return Response(f"outbox_rows {outbox}\ndead_letters_open {dead}\n")
+        topology = Topology(service, ())
+        queues = (topology.events, topology.bulk, *topology.retries)
+        depths = [f'queue_depth{{queue="{queue}"}} 0' for queue in queues]
+        told = [f"outbox_rows {outbox}", f"dead_letters_open {dead}", "unrouted_messages 0", *depths]
+        return Response("\n".join([*told, ""]))
 
     return app
 

@@ -171,6 +171,9 @@ class Messaging:
                 return f"nobody consumes {queue}"
             if queue in own and (trouble := self._stalled(own[queue], waiting=seen.message_count or 0)):
                 return trouble
+        for retry in self.topology.retries:
+            waiting = (await channel.queue_declare(retry, passive=True)).message_count
+            metrics.QUEUE_DEPTH.labels(retry).set(waiting or 0)
         dead = await channel.queue_declare(self.topology.dead, passive=True)
         metrics.UNROUTED.set((await channel.queue_declare(UNROUTED, passive=True)).message_count or 0)
         return None if dead.consumer_count else f"nobody consumes {self.topology.dead}"

@@ -68,6 +68,11 @@ class Topology:
             return None
         return f"{self.service}.retry.{_tier(self.retry_delays[attempts - 1])}"
 
+    @property
+    def retries(self) -> list[str]:
+        """The delay queues."""
+        return [f"{self.service}.retry.{_tier(delay)}" for delay in self.retry_delays]
+
 
 async def declare(channel: AbstractChannel, topology: Topology) -> None:
     """Declare everything this service needs; may be called again at any time, and mends what was deleted.

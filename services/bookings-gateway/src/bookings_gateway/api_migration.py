@@ -13,7 +13,7 @@ from bookings_gateway.access.actor import Actor, current_actor
 from bookings_gateway.access.policy import PREFIX
 from bookings_gateway.admin_door import NO_NUL
 from bookings_gateway.history.codes import WHAT_TO_DO
-from bookings_gateway.history.desk import Also, ErrorDesk
+from bookings_gateway.history.desk import LEAST_REASON, Also, ErrorDesk
 from bookings_gateway.history.errors import HistoryError, NoSuchItem
 from bookings_gateway.history.figures import Latest
 from bookings_gateway.history.move import History
@@ -62,7 +62,7 @@ class Waiver(Decision):
 
     model_config = _given({"code": "created_at_missing", "reason": "The time of payment will do"})
 
-    reason: Annotated[Text, Field(min_length=3, max_length=1_000)]
+    reason: Annotated[Text, Field(min_length=LEAST_REASON, max_length=1_000)]
 
 
 class Correction(BaseModel):
@@ -71,7 +71,7 @@ class Correction(BaseModel):
     model_config = _given({"columns": {"createdAt": "2024-05-01T10:00:00Z"}, "reason": "Typing error"})
 
     columns: dict[str, Any]
-    reason: Annotated[Text, Field(min_length=3, max_length=1_000)]
+    reason: Annotated[Text, Field(min_length=LEAST_REASON, max_length=1_000)]
 
 
 class Decided(BaseModel):
@@ -104,6 +104,8 @@ def _add_status(router: APIRouter, history: History) -> None:
         """Return where the move stands: the customer's metrics, and payments, money, errors, rate, ETA, lag.
 
         State, queues and pace are of this moment; what takes a look at every booking is ``countedSecondsAgo``.
+        ``bookingsWithUsers`` are of ``totalBookings``; ``totalUsers`` counts people: users not merged into another,
+        with or without bookings. ``errors`` and ``inReview`` are what nobody decided on yet; ``money`` is in decimals.
         """
         async with history.engine.connect() as connection:
             figures = await latest.get(connection)
@@ -141,12 +143,16 @@ def _add_reading(router: APIRouter, desk: ErrorDesk) -> None:
 
 
 def _add_deciding(router: APIRouter, desk: ErrorDesk) -> None:
-    @router.post("/errors/waive", responses=documented(400))
+    @router.post("/errors/waive", responses=documented(400, 409))
     async def waive(body: Waiver, actor: By) -> Decided:
-        """Leave entries as they are, for a reason."""
+        """Leave entries as they are, for a reason: in respect of the code, or of all they have."""
         ids = await desk.ids_of(body.code) if body.code else body.ids
         also = _audited(actor, "history.waived")
-        return Decided(entries=await desk.waive(ids, by=actor.name, reason=body.reason, also=also))
+        try:
+            done = await desk.waive(ids, by=actor.name, reason=body.reason, code=body.code, also=also)
+        except HistoryError as refused:
+            raise DeskRefused(str(refused)) from None
+        return Decided(entries=done)
 
     @router.post("/errors/retry", responses=documented(400, 409))
     async def retry(body: Decision, actor: By) -> Decided:

@@ -9,9 +9,11 @@ from collections import Counter as Tally
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
+from traceback import extract_tb
 
 import prometheus_client
 import structlog
+from pydantic import ValidationError
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -20,6 +22,7 @@ from bookings_gateway.taken_back import bring_back
 from shared.contracts import BookingSnapshot
 from shared.database import is_transient
 from shared.event_log import NewEvent, append
+from shared.events import explain
 from shared.service import Service
 from shared.signal import AdaptivePoll, Pace, Signal
 
@@ -182,6 +185,13 @@ async def _set_aside(connection: AsyncConnection, failed: Sequence[tuple[RowMapp
     for row, error in failed:
         log.error("booking_change_set_aside", seq=row["seq"], booking_id=row["booking_id"], error=type(error).__name__)
     seqs = [row["seq"] for row, _ in failed]
-    errors = [f"{type(error).__name__}: {error}" for _, error in failed]
+    errors = [_kind_and_place(error) for _, error in failed]
     await connection.execute(_SET_ASIDE, {"seqs": seqs, "errors": errors})
     SET_ASIDE.inc(len(failed))
+
+
+def _kind_and_place(error: Exception) -> str:
+    """Say what went wrong and where, and nothing of the values: they may be personal data."""
+    if isinstance(error, ValidationError):
+        return f"{type(error).__name__}: {explain(error)}"
+    return f"{type(error).__name__} in {extract_tb(error.__traceback__)[-1].name}"

@@ -67,15 +67,20 @@ def _add_error_deciding(app: typer.Typer, program: Program) -> None:
         reason: Reason,
         by: By,
     ) -> None:
-        """Say what a row should have said, and try it again; the legacy row itself stays as it is."""
+        """Say what a row should have said, and try it again; exit code 1 when it is set aside again.
+
+        The legacy row itself stays as it is.
+        """
         said = dict(_assignment(column) for column in columns)
 
-        async def work(engine: AsyncEngine, settings: Settings) -> None:
+        async def work(engine: AsyncEngine, settings: Settings) -> bool:
             now = await ErrorDesk(compose.history(engine, settings)).correct(id_, said, by=by, reason=reason)
-            told = now["outcome"] == "published"
+            told = bool(now["outcome"] == "published")
             console.print("told" if told else f"[red]set aside again: {now['code']}, {now['detail']}[/]")
+            return told
 
-        run_history(program, work)
+        if not run_history(program, work):
+            raise typer.Exit(1)
 
     @app.command("waive")
     def waive_command(reason: Reason, by: By, ids: Ids = None, code: Code = None) -> None:
@@ -84,7 +89,7 @@ def _add_error_deciding(app: typer.Typer, program: Program) -> None:
         async def work(engine: AsyncEngine, settings: Settings) -> None:
             desk = ErrorDesk(compose.history(engine, settings))
             chosen = await desk.ids_of(code) if code else ids or []
-            console.print(f"{await desk.waive(chosen, by=by, reason=reason):,} waived")
+            console.print(f"{await desk.waive(chosen, by=by, reason=reason, code=code):,} waived")
 
         run_history(program, work)
 

@@ -45,6 +45,11 @@ _ITEMS = text(
     WHERE booking_id = ANY(CAST(:ids AS text[])) AND num_nonnulls(correction, detail, reason, person) > 0
     """
 )
+_VERDICTS = text(
+    """
+    UPDATE import_verdict SET reason = NULL WHERE booking_id = ANY(CAST(:ids AS text[])) AND reason IS NOT NULL
+    """
+)
 # Of a change that was waived, whose it was.
 _DECISIONS = text(
     """
@@ -88,7 +93,7 @@ _FORGOTTEN_BEFORE = text(
     """
 )
 # Links before summaries, as the consumer locks them.
-_HISTORY = (_FORGOTTEN, _SUMMARIES, _EVENTS, _ITEMS, _DECISIONS)
+_HISTORY = (_FORGOTTEN, _SUMMARIES, _EVENTS, _ITEMS, _VERDICTS, _DECISIONS)
 
 
 async def forget_history(connection: AsyncConnection, ids: Sequence[str], *, columns: Sequence[str]) -> None:

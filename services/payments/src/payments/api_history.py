@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments.settings import Settings
+from shared.fields import Word
 from shared.internal_api import internal_router
 
 # One that was taken back with its booking rests on nothing any more; one a person canceled, or that gave way to another
@@ -18,7 +19,13 @@ _MIGRATED = text(
     """
     SELECT id, booking_id, user_id, status, currency, amount, received, refunded, paid_at,
            stripe_payment_intent_id, provenance ->> 'reference' AS reference, provenance ->> 'evidence' AS evidence,
-           stripe_charge_id IS NOT NULL OR status NOT IN ('succeeded', 'pending') AS told_by_stripe,
+           status NOT IN ('succeeded', 'pending') OR EXISTS (
+               SELECT FROM stripe_object o WHERE o.payment_id = p.id AND o.kept IS NOT NULL
+           ) AS told_by_stripe,
+           matched_by_hand,
+           CASE WHEN matched_by_hand THEN (
+               SELECT min(e.booking_id) FROM booking_evidence e WHERE e.payment_id = p.id
+           ) END AS proved_by,
            status = 'canceled' AND (stripe_payment_intent_id IS NULL OR EXISTS (
                SELECT FROM booking_evidence e WHERE e.payment_id = p.id AND e.canceled_at IS NOT NULL
            )) AS canceled
@@ -30,6 +37,22 @@ _MIGRATED = text(
     ORDER BY id
     """
 )
+# A page of users first, by the index of theirs: their payments are few, all of them are not.
+_SUMS = text(
+    """
+    SELECT u.user_id AS id, s.currencies
+    FROM (
+        SELECT DISTINCT user_id FROM payment WHERE user_id > :after ORDER BY user_id LIMIT :limit
+    ) u
+    CROSS JOIN LATERAL (
+        SELECT coalesce(json_agg(c), '[]') AS currencies FROM (
+            SELECT currency, sum(received) AS received, sum(refunded) AS refunded, sum(net) AS net
+            FROM payment p WHERE p.user_id = u.user_id AND currency IS NOT NULL GROUP BY currency
+        ) c
+    ) s
+    ORDER BY u.user_id
+    """
+)
 
 _FIRST = UUID(int=0)
 
@@ -37,7 +60,8 @@ _FIRST = UUID(int=0)
 class MigratedPayment(BaseModel):
     """A payment a historical booking proved. Amounts in minor units of ``currency``.
 
-    ``canceled``: by a person, or because the money is there as another payment.
+    ``canceled``: by a person, or because the money is there as another payment. ``proved_by``: of one
+    ``matched_by_hand`` that booking, whichever a person gave the payment to.
     """
 
     id: UUID
@@ -54,12 +78,36 @@ class MigratedPayment(BaseModel):
     evidence: str | None
     told_by_stripe: bool
     canceled: bool
+    matched_by_hand: bool
+    proved_by: str | None
 
 
 class MigratedPage(BaseModel):
     """Payments in the order of their ids; the next page begins after the last."""
 
     items: list[MigratedPayment]
+
+
+class CurrencySums(BaseModel):
+    """What came and went, in minor units; ``net`` is without what was refunded or is disputed."""
+
+    currency: str
+    received: int
+    refunded: int
+    net: int
+
+
+class UserSums(BaseModel):
+    """The payments of one user, whoever they were merged into, by currency."""
+
+    id: str
+    currencies: list[CurrencySums]
+
+
+class SumsPage(BaseModel):
+    """Users in the order of their ids; the next page begins after the last."""
+
+    items: list[UserSums]
 
 
 def create_router(engine: AsyncEngine, settings: Settings) -> APIRouter:
@@ -72,5 +120,12 @@ def create_router(engine: AsyncEngine, settings: Settings) -> APIRouter:
         async with engine.connect() as connection:
             rows = (await connection.execute(_MIGRATED, {"after": after, "limit": limit})).mappings().all()
         return MigratedPage(items=[MigratedPayment.model_validate(dict(row)) for row in rows])
+
+    @router.get("/history/sums")
+    async def sums(after: Word = str(_FIRST), limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000) -> SumsPage:
+        """Return what users paid, whatever brought the payments, after a user's id."""
+        async with engine.connect() as connection:
+            rows = (await connection.execute(_SUMS, {"after": after, "limit": limit})).mappings().all()
+        return SumsPage(items=[UserSums.model_validate(dict(row)) for row in rows])
 
     return router

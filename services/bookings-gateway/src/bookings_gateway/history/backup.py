@@ -5,7 +5,6 @@ an end. This is pg_dump's custom format with a manifest of counts and hashes, an
 """
 
 import asyncio
-import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,7 @@ from sqlalchemy import text
 
 from bookings_gateway.history.move import History
 from bookings_gateway.history.programs import BackupFailed, run
-from bookings_gateway.history.scratch import restore_into, scratch_database
+from bookings_gateway.history.scratch import file_hash, restore_into, scratch_database
 from bookings_gateway.history.source import Source
 from bookings_gateway.history.steps import note_step
 from bookings_gateway.legacy_table import find
@@ -59,13 +58,13 @@ async def back_up(history: History, url: str, directory: Path, *, restore: bool 
         "rows": rows,
         "sha256": checksum,
         "dump": dump.name,
-        "dump_sha256": await asyncio.to_thread(_file_hash, dump),
+        "dump_sha256": await asyncio.to_thread(file_hash, dump),
         "made_at": datetime.now(UTC).isoformat(),
         "delete_by": (datetime.now(UTC) + _KEEP).date().isoformat(),
         "restored": False,
     }
     if restore:
-        restored = await restored_checksum(history, url, dump, source)
+        restored = await restored_checksum(history, url, Backup(dump, manifest), source)
         if restored != (rows, checksum):
             raise BackupFailed(f"The restored table differs: {restored} instead of {(rows, checksum)}.")
         manifest["restored"] = True
@@ -74,10 +73,12 @@ async def back_up(history: History, url: str, directory: Path, *, restore: bool 
     return Backup(dump, manifest)
 
 
-async def restored_checksum(history: History, url: str, dump: Path, source: Source) -> tuple[int, str]:
+async def restored_checksum(history: History, url: str, backup: Backup, source: Source) -> tuple[int, str]:
     """Restore the dump into a scratch database and return rows and hash of what came of it."""
     async with scratch_database(history.engine, url) as scratch:
-        await restore_into(history.engine, source.table.oid, scratch, dump)
+        await restore_into(
+            history.engine, source.table.oid, scratch, backup.dump, sha256=backup.manifest["dump_sha256"]
+        )
         engine = create_engine(scratch, name="restore test", pool_size=1, search_path="public")
         try:
             async with engine.connect() as connection:
@@ -85,8 +86,3 @@ async def restored_checksum(history: History, url: str, dump: Path, source: Sour
                 return await Source(table, source.columns).checksum(connection)
         finally:
             await engine.dispose()
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

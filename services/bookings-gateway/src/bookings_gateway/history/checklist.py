@@ -7,11 +7,12 @@ from typing import Any
 from bookings_gateway.history import runs
 from bookings_gateway.history.errors import NotReady
 from bookings_gateway.history.move import History
-from bookings_gateway.history.others import PARTS, Others
+from bookings_gateway.history.others import Others
 from bookings_gateway.history.preflight import preflight
 from bookings_gateway.history.progress import status
 from bookings_gateway.history.steps import latest_steps, note_step
 from bookings_gateway.history.verify import verified
+from bookings_gateway.history.verify_queues import waiting
 
 Evidence = dict[str, Any]
 
@@ -75,8 +76,8 @@ async def _paid(look: Look) -> tuple[bool, Evidence]:
 
 
 async def _quiet(look: Look) -> tuple[bool, Evidence]:
-    gauges = {part: await look.others.gauges(part, ["dead_letters_open", "outbox_rows"]) for part in PARTS}
-    return not any(found.get("dead_letters_open") for found in gauges.values()), gauges
+    found = await waiting(look.history.engine, look.others)
+    return not found.given_up, found.check().as_json()
 
 
 STEPS = (
@@ -110,7 +111,7 @@ def step_named(name: str) -> Step:
 async def do_step(look: Look, step: Step, *, name: str | None, note: str | None) -> tuple[bool, Evidence]:
     """Do a step and keep what came of it. A step only a person can do wants a name and a note."""
     if step.look is None:
-        if not name or not note:
+        if not (name or "").strip() or not (note or "").strip():
             raise NotReady(f"Only a person can say {step.line!r}: add --name and --note.")
         await note_step(look.history.engine, step.name, passed=True, evidence={}, name=name, note=note)
         return True, {}

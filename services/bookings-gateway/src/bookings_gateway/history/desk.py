@@ -15,14 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bookings_gateway.history import held_changes
 from bookings_gateway.history.corrections import as_json
-from bookings_gateway.history.errors import NoSuchItem, RefusedAgain
+from bookings_gateway.history.errors import NoSuchItem, RefusedAgain, Unsigned
 from bookings_gateway.history.importer import Importer
 from bookings_gateway.history.move import History
 from shared.database import describe, is_transient
 
+LEAST_REASON = 3  # characters
 _PAGE = 500  # rows tried again in one transaction: live events wait for it
 
-# A change that was set aside is named by its number: change:17. A review is open until somebody waived it.
+# A change that was set aside is named by its number: change:17. A booking is for review under each code nobody waived,
+# and reviewed under the others.
 _FIND = text(
     """
     SELECT * FROM (
@@ -33,9 +35,15 @@ _FIND = text(
         SELECT 'change:' || seq, booking_id, 'set_aside', 'change_unreadable', error, 1, failed_at, NULL, NULL
         FROM booking_change_failed
         UNION ALL
-        SELECT booking_id, booking_id, CASE WHEN decided_by IS NULL THEN 'review' ELSE 'reviewed' END,
-               array_to_string(reviews, ','), class, attempts, imported_at, decided_by, reason
-        FROM import_item WHERE outcome = 'published' AND reviews <> '{}'
+        SELECT i.booking_id, i.booking_id, r.state, r.codes, i.class, i.attempts, i.imported_at, r.decided_by, r.reason
+        FROM import_item i
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN decided_by IS NULL THEN 'review' ELSE 'reviewed' END AS state,
+                   string_agg(code, ',' ORDER BY place) AS codes, string_agg(DISTINCT decided_by, ', ') AS decided_by,
+                   string_agg(DISTINCT reason, '; ') AS reason
+            FROM import_review WHERE booking_id = i.booking_id GROUP BY 1
+        ) r
+        WHERE i.outcome = 'published' AND i.reviews <> '{}'
     ) e
     WHERE state = ANY(CAST(:states AS text[])) AND id > :after
       AND (CAST(:code AS text) IS NULL OR :code = ANY(string_to_array(code, ',')))
@@ -47,19 +55,35 @@ _BY_CODE = text(
     SELECT code, count(*) AS rows FROM (
         SELECT code FROM import_item WHERE outcome = 'set_aside'
         UNION ALL SELECT 'change_unreadable' FROM booking_change_failed
-        UNION ALL SELECT unnest(reviews) FROM import_item WHERE outcome = 'published' AND decided_by IS NULL
+        UNION ALL SELECT code FROM import_review WHERE decided_by IS NULL
     ) e GROUP BY code ORDER BY code
     """
 )
 _SHOW = text("SELECT * FROM import_ledger WHERE booking_id = :id")
-_DECISIONS = text("SELECT action, reason, decided_by, decided_at FROM import_decision WHERE subject = :id ORDER BY id")
+_DECISIONS = text(
+    """
+    SELECT action, reason, decided_by, decided_at,
+           CASE WHEN action = 'waive' THEN facts -> 'codes' END AS codes
+    FROM import_decision WHERE subject = :id ORDER BY id
+    """
+)
 _WAIVE = text(
     """
-    UPDATE import_item SET outcome = CASE outcome WHEN 'set_aside' THEN 'waived' ELSE outcome END,
-                           decided_by = :by, decided_at = now(), reason = :reason
-    WHERE booking_id = ANY(CAST(:ids AS text[]))
-      AND (outcome = 'set_aside' OR (outcome = 'published' AND reviews <> '{}'))
-    RETURNING booking_id
+    UPDATE import_item SET outcome = 'waived', decided_by = :by, decided_at = now(), reason = :reason
+    WHERE booking_id = ANY(CAST(:ids AS text[])) AND outcome = 'set_aside'
+      AND (CAST(:code AS text) IS NULL OR code = :code)
+    RETURNING booking_id, code
+    """
+)
+# What is decided stays as it was decided, whoever decides again at the same moment.
+_WAIVE_REVIEWS = text(
+    """
+    INSERT INTO import_verdict (booking_id, code, decided_by, reason)
+    SELECT DISTINCT booking_id, code, :by, :reason FROM import_review
+    WHERE booking_id = ANY(CAST(:ids AS text[])) AND decided_by IS NULL
+      AND (CAST(:code AS text) IS NULL OR code = :code)
+    ON CONFLICT (booking_id, code) DO NOTHING
+    RETURNING booking_id, code
     """
 )
 _CORRECT = text(
@@ -80,8 +104,8 @@ _DECIDE = text(
 _IDS = text(
     """
     SELECT booking_id FROM import_item
-    WHERE (outcome = 'set_aside' AND code = :code)
-       OR (outcome = 'published' AND reviews <> '{}' AND decided_by IS NULL AND CAST(:code AS text) = ANY(reviews))
+    WHERE outcome = 'set_aside' AND code = :code
+    UNION ALL SELECT booking_id FROM import_review WHERE code = :code AND decided_by IS NULL
     UNION ALL SELECT 'change:' || seq FROM booking_change_failed WHERE :code = 'change_unreadable'
     ORDER BY booking_id
     """
@@ -123,7 +147,7 @@ class ErrorDesk:
     async def by_code(self) -> dict[str, int]:
         """Return how many open entries each code has."""
         async with self.engine.connect() as connection:
-            return {row.code: row.rows for row in await connection.execute(_BY_CODE)}
+            return await open_by_code(connection)
 
     async def find(
         self, *, states: Sequence[str], code: str | None = None, after: str = "", limit: int = 100
@@ -165,13 +189,23 @@ class ErrorDesk:
         held = {**change, "row": json.loads(change["row"])} if change else {"id": id_, "row": None}
         return {**held, "correction": None, "decisions": [dict(each) for each in decisions]}
 
-    async def waive(self, ids: Sequence[str], *, by: str, reason: str, also: Also = _nothing) -> int:
-        """Decide that these are left as they are; return how many were open."""
+    async def waive(
+        self, ids: Sequence[str], *, by: str, reason: str, code: str | None = None, also: Also = _nothing
+    ) -> int:
+        """Decide that these are left as they are, in respect of one code or of all; return how many were open.
+
+        What was decided before stays as it was. Raises :class:`Unsigned`.
+        """
+        _require_signed(by, reason)
         said = {"action": "waive", "by": by, "reason": reason}
+        waived: dict[str, list[str]] = {}
         async with self.engine.begin() as connection:
-            waived = list((await connection.execute(_WAIVE, {"ids": list(ids), "by": by, "reason": reason})).scalars())
+            for statement in (_WAIVE, _WAIVE_REVIEWS):
+                about = {"ids": list(ids), "code": code, "by": by, "reason": reason}
+                for row in await connection.execute(statement, about):
+                    waived.setdefault(row.booking_id, []).append(row.code)
             dropped = await held_changes.drop(connection, ids)
-            await _decide(connection, {**dict.fromkeys(waived), **dropped}, **said)
+            await _decide(connection, {**{id_: {"codes": codes} for id_, codes in waived.items()}, **dropped}, **said)
             if done := len(waived) + len(dropped):
                 await also(connection, done)
         return done
@@ -181,8 +215,10 @@ class ErrorDesk:
     ) -> RowMapping:
         """Say what a row set aside should have said, and try it again; return its outcome, code and detail then.
 
-        The legacy row itself stays as it is. Raises :class:`NoSuchItem`, ``NotCorrectable`` and ``ImportHeld``.
+        The legacy row itself stays as it is. Raises :class:`NoSuchItem`, :class:`Unsigned`, ``NotCorrectable`` and
+        ``ImportHeld``.
         """
+        _require_signed(by, reason)
         async with self._holding() as (connection, importer):
             if not await _open(connection, [id_], states=["set_aside", "waived"]):
                 raise NoSuchItem(f"No booking {id_!r} is set aside.")
@@ -196,7 +232,8 @@ class ErrorDesk:
             return (await connection.execute(_OUTCOME, {"id": id_})).mappings().one()
 
     async def retry(self, ids: Sequence[str], *, by: str, also: Also = _nothing) -> Retried:
-        """Try these again as they are now, page by page. Raises ``ImportHeld`` while an import runs."""
+        """Try these again as they are now, page by page. Raises ``Unsigned`` or ``ImportHeld``."""
+        _require_signed(by)
         bookings = [id_ for id_ in ids if not held_changes.is_change(id_)]
         changes = [id_ for id_ in ids if held_changes.is_change(id_)]
         again = 0
@@ -237,6 +274,16 @@ class ErrorDesk:
             if is_transient(error):
                 raise
             raise RefusedAgain(describe(error)) from error
+
+
+async def open_by_code(connection: AsyncConnection) -> dict[str, int]:
+    """Return how many entries of each code nobody decided on yet."""
+    return {row.code: row.rows for row in await connection.execute(_BY_CODE)}
+
+
+def _require_signed(by: str, reason: str = "—" * LEAST_REASON) -> None:
+    if not by.strip() or len(reason.strip()) < LEAST_REASON:
+        raise Unsigned
 
 
 async def _open(connection: AsyncConnection, ids: Sequence[str], *, states: Sequence[str]) -> list[str]:

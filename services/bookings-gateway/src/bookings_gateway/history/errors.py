@@ -40,6 +40,16 @@ class TooManyRefused(Stopped):
         )
 
 
+class WatchEnded(Stopped):
+    """Nobody looks any more whether live work needs the room."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        super().__init__(
+            f"Watching live work ended ({type(error).__name__ if error else 'cancelled'}): the import would go on "
+            "blindly, or wait for ever, so it stops. What was done is kept: the same command goes on where it stopped."
+        )
+
+
 class LeaseLost(HistoryError):
     """Another process took the run over; this one changed nothing since."""
 
@@ -61,6 +71,13 @@ class RefusedAgain(HistoryError):
         super().__init__(
             f"The database refuses it again ({why}); nothing was decided. Try fewer at once, or mend the cause."
         )
+
+
+class Unsigned(HistoryError):
+    """A decision nobody stands for, or without its why."""
+
+    def __init__(self) -> None:
+        super().__init__("A decision is kept with a name and a reason of at least three characters: say both.")
 
 
 class NoRun(HistoryError):

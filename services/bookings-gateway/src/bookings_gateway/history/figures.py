@@ -5,22 +5,25 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bookings_gateway.history.counts import Counts
+from bookings_gateway.history.desk import open_by_code
 from bookings_gateway.history.move import History
 from bookings_gateway.history.progress import Counted, count
+from shared.money import to_decimal
 
 _LEAST_SECONDS = 5.0
 _TIMES = 20.0
 
-# The document's three metrics, and the money.
-_METRICS = text(
-    """
-    SELECT count(*) FILTER (WHERE user_id IS NOT NULL) AS with_users, count(DISTINCT user_id) AS users FROM booking_user
-    """
-)
+# The document's metrics, and the money. A booking that is gone is no booking with a user; people are users that were
+# not merged into others, whether they have bookings left or not.
+_METRICS = """
+    SELECT (SELECT count(*) FROM gateway.booking_user u JOIN {table} b ON CAST(b.{id} AS text) = u.booking_id
+            WHERE u.user_id IS NOT NULL) AS with_users,
+           (SELECT count(*) FROM gateway.customer WHERE user_sequence > 0 AND canonical_id IS NULL) AS users
+"""
 _MONEY = text(
     """
     SELECT currency, count(*) AS payments, sum(received) AS received, sum(refunded) AS refunded
@@ -77,15 +80,20 @@ class Latest:
             return self._figures
 
     async def _count(self, connection: AsyncConnection, started: float) -> Figures:
-        bookings = await count(connection, await self.history.source(connection))
+        source = await self.history.source(connection)
+        bookings = await count(connection, source)
         counts = await Counts.from_ledger(connection)
-        metrics = (await connection.execute(_METRICS)).one()
+        metrics = (await connection.execute(source.statement(_METRICS))).one()
         money = (await connection.execute(_MONEY)).mappings().all()
         told = {
             "bookingsWithUsers": metrics.with_users,
             "totalUsers": metrics.users,
-            "money": [{name: str(sums[name]) if name != "payments" else sums[name] for name in sums} for sums in money],
+            "money": [{**sums, **{name: _amount(sums, name) for name in ("received", "refunded")}} for sums in money],
             "classes": dict(counts.classes),
-            "errors": dict(counts.reviews),
+            "errors": await open_by_code(connection),
         }
         return Figures(bookings, told, started)
+
+
+def _amount(sums: RowMapping, name: str) -> str:
+    return str(to_decimal(int(sums[name]), sums["currency"]))

@@ -100,7 +100,7 @@ def item_of(row: SourceRow, setting: Setting) -> Item:
 
 def set_aside(row: SourceRow, setting: Setting, code: str, detail: str) -> Item:
     """Return the item of a row that is not told to anybody until somebody decides."""
-    read = _read(row, setting)
+    read = as_read(row, setting)
     return Item(
         booking_id=row.booking_id,
         sha256=row.sha256,
@@ -114,8 +114,8 @@ def set_aside(row: SourceRow, setting: Setting, code: str, detail: str) -> Item:
     )
 
 
-def _read(row: SourceRow, setting: Setting) -> BookingSnapshot | None:
-    """Who booked, as far as a row that cannot be told says it."""
+def as_read(row: SourceRow, setting: Setting) -> BookingSnapshot | None:
+    """Return what a row says, as a change of it would be told live; ``None`` where it cannot be read at all."""
     try:
         raw = {**read_row(row.text), **(row.correction or {})}
         return booking_snapshot(raw, setting.layout, currency=setting.currency, zone=setting.zone)

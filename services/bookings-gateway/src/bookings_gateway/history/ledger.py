@@ -43,6 +43,8 @@ _ENTER = text(
         decided_by = NULL, decided_at = NULL, reason = NULL, imported_at = clock_timestamp()
     """
 )
+# Of one tried again nothing is decided: what it was about may be gone.
+_UNDECIDED = text("DELETE FROM import_verdict WHERE booking_id = ANY(CAST(:ids AS text[]))")
 
 
 async def publish(connection: AsyncConnection, source: str, run: Run, items: Sequence[Item]) -> None:
@@ -56,6 +58,7 @@ async def publish(connection: AsyncConnection, source: str, run: Run, items: Seq
     news = [_event(item, known[item.booking_id] + 1) for item in told]
     events = await append(connection, source, news, bulk=True)
     await bring_back(connection, known)
+    await connection.execute(_UNDECIDED, {"ids": [item.booking_id for item in items]})
     by_booking = {event.subject: event for event in events}
     await connection.execute(_ENTER, {"run": run.id, **_columns(items, by_booking)})
 

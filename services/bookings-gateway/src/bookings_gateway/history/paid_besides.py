@@ -14,18 +14,21 @@ _BESIDES = """
                   WHERE o.booking_id = p.booking_id AND o.status = 'succeeded'
                     AND NOT (o.migrated AND o.stripe_payment_intent_id IS NULL))
 """
-# What is new wants a decision of its own, whatever was decided on the booking before.
 _REVIEW = text(
     f"""
-    UPDATE import_item SET reviews = reviews || CAST('paid_besides' AS text),
-                           decided_by = NULL, decided_at = NULL, reason = NULL
+    UPDATE import_item SET reviews = reviews || CAST('paid_besides' AS text)
     WHERE outcome = 'published' AND booking_id IN ({_BESIDES}) AND 'paid_besides' <> ALL(reviews)
     """  # noqa: S608
 )
+# Should another amount come again, that wants a decision of its own.
 _NO_MORE = text(
     f"""
-    UPDATE import_item SET reviews = array_remove(reviews, 'paid_besides')
-    WHERE reviews <> '{{}}' AND 'paid_besides' = ANY(reviews) AND booking_id NOT IN ({_BESIDES})
+    WITH settled AS (
+        UPDATE import_item SET reviews = array_remove(reviews, 'paid_besides')
+        WHERE reviews <> '{{}}' AND 'paid_besides' = ANY(reviews) AND booking_id NOT IN ({_BESIDES})
+        RETURNING booking_id
+    )
+    DELETE FROM import_verdict v USING settled s WHERE v.booking_id = s.booking_id AND v.code = 'paid_besides'
     """  # noqa: S608
 )
 

@@ -23,7 +23,7 @@ _STAGES = text(
            count(*) FILTER (WHERE outcome = 'published' AND payment_outcome NOT IN ('recorded', 'waiting'))
                AS pays_nothing,
            count(*) FILTER (WHERE payment_outcome = 'waiting') AS payment_waiting,
-           count(*) FILTER (WHERE reviews <> '{}') AS in_review
+           (SELECT count(DISTINCT booking_id) FROM import_review WHERE decided_by IS NULL) AS in_review
     FROM import_ledger
     """
 )

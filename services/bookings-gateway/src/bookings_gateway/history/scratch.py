@@ -1,6 +1,7 @@
 """A database for the length of a test, into which a dump of the one table is restored, with what that table needs."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -96,11 +97,20 @@ async def _drop(connection: AsyncConnection, name: str) -> None:
     await connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
 
-async def restore_into(engine: AsyncEngine, table: int, scratch: str, dump: Path) -> None:
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+async def restore_into(engine: AsyncEngine, table: int, scratch: str, dump: Path, *, sha256: str) -> None:
     """Restore a dump of the table with this oid: data, keys, indexes, its own triggers.
 
-    Foreign keys stay away, whose tables are not there, and so do the gateway's triggers.
+    Foreign keys stay away, whose tables are not there, and so do the gateway's triggers. Raises
+    :class:`BackupFailed`, also when the dump's hash is not ``sha256``.
     """
+    if await asyncio.to_thread(file_hash, dump) != sha256:
+        raise BackupFailed(f"{dump.name} is not the dump its manifest is of: its SHA-256 differs.")
     await _prepare(engine, table, scratch)
     sections = await run("pg_restore", "--list", str(dump))
     unwanted = (" FK CONSTRAINT ", f" {TRIGGER} ", f" {TRUNCATE_TRIGGER} ")

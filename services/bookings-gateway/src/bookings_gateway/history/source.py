@@ -48,6 +48,7 @@ _TOLD = f"""
 _FIRST = "true"
 _AFTER = "b.{id} > CAST(CAST(:after AS text) AS {id_type})"
 _THESE = "b.{id} = ANY(CAST(CAST(:ids AS text[]) AS {id_type}[]))"
+_TOLD_OF_THESE = "SELECT CAST(b.{id} AS text) AS booking_id FROM {table} b WHERE {condition} AND ({told})"
 _CHECKSUM = """
     SELECT count(*) AS rows, encode(sha256(convert_to(coalesce(string_agg(r.hash, '' ORDER BY b.{id}), ''), 'UTF8')),
                                     'hex') AS sha256
@@ -117,6 +118,12 @@ class Source:
         """Return rows by id, of those that are there."""
         usable = [id_ for id_ in ids if self.table.can_be_id(id_)]
         return (await self._rows(connection, _THESE, {"ids": usable, "rows": len(usable)}))[0]
+
+    async def told(self, connection: AsyncConnection, ids: Sequence[str], *, since: datetime) -> set[str]:
+        """Return those of these rows an import begun then passes over: :meth:`untold` never finds them."""
+        usable = [id_ for id_ in ids if self.table.can_be_id(id_)]
+        query = self.statement(_TOLD_OF_THESE, condition=_THESE, told=_TOLD)
+        return set((await connection.execute(query, {"ids": usable, "since": since})).scalars())
 
     async def _rows(
         self, connection: AsyncConnection, condition: str, bound: Mapping[str, Any], *, told: str = "false"

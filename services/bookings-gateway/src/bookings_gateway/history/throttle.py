@@ -9,12 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import structlog
-from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bookings_gateway.history.errors import PartSilent
+from bookings_gateway.history.errors import PartSilent, WatchEnded
 from bookings_gateway.history.live import Live
 from bookings_gateway.history.others import Others
 from shared.database import is_transient
@@ -59,17 +58,19 @@ class Throttle:
     others: Others | None = None
     _live: dict[str, Live] = field(default_factory=dict)
     _reason: str | None = None
+    _watcher: "asyncio.Task[None] | None" = None
     waited: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Look again and again beside the import: looking must not cost it time."""
-        task = asyncio.create_task(self._watch())
+        self._watcher = task = asyncio.create_task(self._watch())
         try:
             yield
         finally:
             task.cancel()
-            await asyncio.wait([task])
+            await asyncio.gather(task, return_exceptions=True)
+            self._watcher = None
 
     async def _watch(self) -> None:
         while True:
@@ -82,12 +83,20 @@ class Throttle:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def reasons(self) -> AsyncIterator[str]:
-        """Yield why the import has to wait, a moment apart, until it may go on."""
-        while reason := self._reason:
+        """Yield why the import has to wait, a moment apart, until it may go on.
+
+        Raises :class:`WatchEnded` when what it goes by is not looked at any more.
+        """
+        while reason := self._reason_now():
             started = time.monotonic()
             yield reason
             await asyncio.sleep(_PAUSE_SECONDS)
             self.waited[_kind(reason)] += time.monotonic() - started
+
+    def _reason_now(self) -> str | None:
+        if self._watcher and self._watcher.done():
+            raise WatchEnded(None if self._watcher.cancelled() else self._watcher.exception())
+        return self._reason
 
     async def look(self) -> str | None:
         """Return why the import has to wait from now on, as a sentence, or ``None``."""
@@ -109,10 +118,10 @@ class Throttle:
         if self.others is None:
             return None
         try:
-            told = await self.others.metrics(part)
-        except PartSilent:
+            families = await self.others.metrics(part)
+        except PartSilent as silent:
+            log.warning("throttle_sees_nothing", part=part, error=str(silent))
             return None  # who is away is not slowed down; its events wait in its queue
-        families = {family.name: family.samples for family in text_string_to_metric_families(told)}
         waiting = sum(
             sample.value
             for sample in families.get("queue_depth", [])

@@ -29,9 +29,10 @@ _DUE_MONEY = text(
 _ITEMS_OF = text(
     """
     SELECT i.booking_id, i.class AS class_, i.currency, i.month, i.amount, i.refunded,
-           CAST(u.user_id AS text) AS user_id, i.outcome,
-           i.decided_by IS NOT NULL AND 'amount_disagrees' = ANY(i.reviews) AS waived
-    FROM import_item i LEFT JOIN booking_user u USING (booking_id) WHERE i.booking_id = ANY(CAST(:ids AS text[]))
+           i.outcome,
+           EXISTS (SELECT FROM import_verdict v
+                   WHERE v.booking_id = i.booking_id AND v.code = 'amount_disagrees') AS waived
+    FROM import_item i WHERE i.booking_id = ANY(CAST(:ids AS text[]))
     """
 )
 _PAYING_ITEMS = text(
@@ -39,18 +40,37 @@ _PAYING_ITEMS = text(
     SELECT booking_id FROM import_item WHERE outcome = 'published' AND class = ANY(CAST(:paying AS text[]))
     """
 )
-# A new disagreement wants a decision of its own, whatever was decided on the booking before.
 _REVIEW = text(
     """
-    UPDATE import_item SET reviews = reviews || CAST('amount_disagrees' AS text),
-                           decided_by = NULL, decided_at = NULL, reason = NULL
+    UPDATE import_item SET reviews = reviews || CAST('amount_disagrees' AS text)
     WHERE booking_id = ANY(CAST(:ids AS text[])) AND 'amount_disagrees' <> ALL(reviews)
     """
 )
+# A new disagreement will want a decision of its own.
 _AGREED = text(
     """
+    WITH agreed AS (
+        DELETE FROM import_verdict WHERE code = 'amount_disagrees' AND booking_id <> ALL(CAST(:ids AS text[]))
+    )
     UPDATE import_item SET reviews = array_remove(reviews, 'amount_disagrees')
     WHERE reviews <> '{}' AND 'amount_disagrees' = ANY(reviews) AND booking_id <> ALL(CAST(:ids AS text[]))
+    """
+)
+# What a person gave to another booking is decided on; taken in here, for payments alone know of it.
+_MATCHED = text(
+    """
+    WITH former AS (
+        DELETE FROM import_verdict WHERE code = 'matched_by_hand' AND booking_id <> ALL(CAST(:ids AS text[]))
+    )
+    INSERT INTO import_verdict (booking_id, code, decided_by)
+    SELECT booking_id, 'matched_by_hand', 'payments' FROM unnest(CAST(:ids AS text[])) AS booking_id
+    ON CONFLICT (booking_id, code) DO NOTHING
+    """
+)
+_USERS_OF = text(
+    """
+    SELECT booking_id, CAST(user_id AS text) AS user_id FROM booking_user
+    WHERE booking_id = ANY(CAST(:ids AS text[]))
     """
 )
 MoneyKey = tuple[str, str, str]
@@ -87,7 +107,10 @@ class Line:
 
 @dataclass(slots=True)
 class MoneyChecks:
-    """Lays every migrated payment beside its booking. ``missing`` are bookings whose payment was not seen."""
+    """Lays every migrated payment beside its booking. ``missing`` are bookings whose payment was not seen.
+
+    ``elsewhere``: those whose payment a person gave to another booking, or to none.
+    """
 
     engine: AsyncEngine
     others: Others
@@ -95,6 +118,7 @@ class MoneyChecks:
     lines: dict[MoneyKey, Line] = field(default_factory=lambda: defaultdict(Line))
     disagreeing: list[str] = field(default_factory=list)
     missing: set[str] = field(default_factory=set)
+    elsewhere: set[str] = field(default_factory=set)
 
     async def run(self) -> None:
         """Ask payments for every migrated payment, and lay it beside its booking. V6 is found on the way.
@@ -116,19 +140,24 @@ class MoneyChecks:
         async with self.engine.begin() as connection:
             for mark in (_REVIEW, _AGREED):
                 await connection.execute(mark, {"ids": self.disagreeing})
+            await connection.execute(_MATCHED, {"ids": sorted(self.elsewhere)})
             await review_paid_besides(connection)
 
     async def _lay_beside(self, payments: Sequence[Mapping[str, Any]]) -> None:
+        proved = [_proved_by(payment) for payment in payments]
         async with self.engine.connect() as connection:
-            found = await connection.execute(_ITEMS_OF, {"ids": [payment["booking_id"] for payment in payments]})
+            found = await connection.execute(_ITEMS_OF, {"ids": proved})
             items = {row["booking_id"]: row for row in found.mappings()}
-        for payment in payments:
-            booking_id = payment["booking_id"]
+            owners = await connection.execute(_USERS_OF, {"ids": [payment["booking_id"] for payment in payments]})
+            users = {row.booking_id: row.user_id for row in owners}
+        for payment, booking_id in zip(payments, proved, strict=True):
             if booking_id not in self.missing:
                 self.found.wrong["V5"].append(str(booking_id))  # a second one, or of no booking that pays
                 continue
             self.missing.discard(booking_id)
-            self.found.judge("V6", booking_id, ok=payment["user_id"] == items[booking_id]["user_id"])
+            if payment["booking_id"] != booking_id:
+                self.elsewhere.add(booking_id)
+            self.found.judge("V6", booking_id, ok=payment["user_id"] == users.get(payment["booking_id"]))
             self._count(payment, items[booking_id])
 
     def _count(self, payment: Mapping[str, Any], item: RowMapping) -> None:
@@ -174,6 +203,14 @@ class MoneyChecks:
             {"class": class_, "currency": currency, "month": month, **line.as_json()}
             for (class_, currency, month), line in sorted(self.lines.items())
         ]
+
+
+def _proved_by(payment: Mapping[str, Any]) -> str:
+    """The booking a payment is due by: its own, unless a person said that it is another's."""
+    proved_by: str = (
+        payment["proved_by"] if payment["matched_by_hand"] and payment["proved_by"] else payment["booking_id"]
+    )
+    return proved_by
 
 
 def _recorded(payment: Mapping[str, Any], currency: str) -> Decimal:

@@ -22,13 +22,18 @@ ITEMS = prometheus_client.Gauge("history_bookings", "Bookings of the import, by 
 WAITING = prometheus_client.Gauge("history_waiting", "Bookings told and not yet at their end, by stage", ["stage"])
 RUNNING = prometheus_client.Gauge("history_import_running", "1 while an import or a rollback is under way")
 HEARTBEAT = prometheus_client.Gauge("history_heartbeat_age_seconds", "Since the importing process last gave a sign")
+WAITS = prometheus_client.Gauge("history_import_waits", "1 while an import gives a reason why it stands still")
+STOPPED = prometheus_client.Gauge(
+    "history_import_stopped", "1 while an import is in a state it does not leave", ["state"]
+)
 SET_ASIDE = prometheus_client.Gauge("history_set_aside_open", "Rows nobody decided on yet")
 DRIFT = prometheus_client.Gauge("history_failed_checks", "Checks that failed when last verified")
 
 _MEASURE = text(
     """
     SELECT state IN ('running', 'rolling_back') AS running,
-           extract(epoch FROM clock_timestamp() - heartbeat_at) AS silent
+           extract(epoch FROM clock_timestamp() - heartbeat_at) AS silent,
+           state = 'running' AND remark IS NOT NULL AS waits, state
     FROM import_run WHERE state <> 'rolled_back' ORDER BY id DESC LIMIT 1
     """
 )
@@ -56,6 +61,7 @@ _FAILED = text(
     ORDER BY id DESC LIMIT 1
     """
 )
+_STOPPED = ("paused", "failed")
 _EVERY_OUTCOME = ("published", "set_aside", "waived", "withdrawn")
 
 
@@ -98,6 +104,9 @@ async def _look(engine: AsyncEngine) -> Row[Any]:
         row = (await connection.execute(_MEASURE)).one_or_none()
         RUNNING.set(bool(row and row.running))
         HEARTBEAT.set(row.silent if row and row.running else 0)
+        WAITS.set(bool(row and row.waits))
+        for state in _STOPPED:
+            STOPPED.labels(state).set(bool(row and row.state == state))
         DRIFT.set((await connection.execute(_FAILED)).scalar_one_or_none() or 0)
         return (await connection.execute(_MARK)).one()
 

@@ -66,6 +66,9 @@ _FAIL = text(
     """
 )
 
+for _state in State:  # told from the start, at nought, as the deliveries are
+    metrics.EVENTS.labels(_state)
+
 
 class EventProcessor:
     """Applies stored events. Any number of replicas share the work."""
