@@ -1,9 +1,10 @@
 """The HTTP door of a history's verification: every migrated payment as it stands, page by page."""
 
+from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,8 +16,7 @@ from shared.internal_api import internal_router
 # One that was taken back with its booking rests on nothing any more; one a person canceled, or that gave way to another
 # payment, or that Stripe said something else of, still stands for its booking. Without an intent it is not Stripe that
 # canceled it.
-_MIGRATED = text(
-    """
+_MIGRATED = """
     SELECT id, booking_id, user_id, status, currency, amount, received, refunded, paid_at,
            stripe_payment_intent_id, provenance ->> 'reference' AS reference, provenance ->> 'evidence' AS evidence,
            status NOT IN ('succeeded', 'pending') OR EXISTS (
@@ -35,11 +35,9 @@ _MIGRATED = text(
         ORDER BY id LIMIT :limit
     ) p
     ORDER BY id
-    """
-)
+"""
 # A page of users first, by the index of theirs: their payments are few, all of them are not.
-_SUMS = text(
-    """
+_SUMS = """
     SELECT u.user_id AS id, s.currencies
     FROM (
         SELECT DISTINCT user_id FROM payment WHERE user_id > :after ORDER BY user_id LIMIT :limit
@@ -51,8 +49,7 @@ _SUMS = text(
         ) c
     ) s
     ORDER BY u.user_id
-    """
-)
+"""
 
 _FIRST = UUID(int=0)
 
@@ -114,18 +111,24 @@ def create_router(engine: AsyncEngine, settings: Settings) -> APIRouter:
     """Return the route."""
     router = internal_router(settings, tag="history")
 
-    @router.get("/history/payments")
-    async def migrated(after: UUID = _FIRST, limit: Annotated[int, Query(ge=1, le=10_000)] = 5_000) -> MigratedPage:
+    @router.get("/history/payments", response_class=Response, responses={200: {"model": MigratedPage}})
+    async def migrated(after: UUID = _FIRST, limit: Annotated[int, Query(ge=1, le=10_000)] = 5_000) -> Response:
         """Return payments that an import brought and that stand, after an id."""
-        async with engine.connect() as connection:
-            rows = (await connection.execute(_MIGRATED, {"after": after, "limit": limit})).mappings().all()
-        return MigratedPage(items=[MigratedPayment.model_validate(dict(row)) for row in rows])
+        return await _page(engine, _MIGRATED, {"after": after, "limit": limit})
 
-    @router.get("/history/sums")
-    async def sums(after: Word = str(_FIRST), limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000) -> SumsPage:
+    @router.get("/history/sums", response_class=Response, responses={200: {"model": SumsPage}})
+    async def sums(after: Word = str(_FIRST), limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000) -> Response:
         """Return what users paid, whatever brought the payments, after a user's id."""
-        async with engine.connect() as connection:
-            rows = (await connection.execute(_SUMS, {"after": after, "limit": limit})).mappings().all()
-        return SumsPage(items=[UserSums.model_validate(dict(row)) for row in rows])
+        return await _page(engine, _SUMS, {"after": after, "limit": limit})
 
     return router
+
+
+async def _page(engine: AsyncEngine, items: str, bound: Mapping[str, object]) -> Response:
+    """PostgreSQL writes the JSON: a webhook that comes meanwhile does not wait for a thousand models to be made."""
+    page = text(
+        f"SELECT CAST(json_build_object('items', coalesce(json_agg(i ORDER BY i.id), '[]')) AS text) FROM ({items}) i"
+    )  # noqa: S608
+    async with engine.connect() as connection:
+        body: str = (await connection.execute(page, bound)).scalar_one()
+    return Response(body, media_type="application/json")
