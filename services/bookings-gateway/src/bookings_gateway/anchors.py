@@ -23,10 +23,11 @@ _LAST_BEFORE = """
     WHERE a.sort = :key AND a.before <= :place AND c.listed AND c.user_sequence + c.totals_sequence = a.version
     ORDER BY a.before DESC LIMIT 1
 """
-# Counting a million users in all their orders takes a second or two, so it waits for a share of them to move.
+# Counting a million users in all their orders takes a second or two, so it waits for a share of them to move, and for
+# some thousands while they are few: an import moves everybody.
 _DUE = text(
     """
-    SELECT moved > greatest(:apart, users / 20) OR users >= :apart AND NOT EXISTS (SELECT FROM customer_anchor)
+    SELECT moved > greatest(4 * :apart, users / 20) OR users >= :apart AND NOT EXISTS (SELECT FROM customer_anchor)
         OR EXISTS (SELECT FROM customer_moved JOIN customer USING (user_id) WHERE erased_at IS NOT NULL)
     FROM (SELECT count(*) AS moved FROM customer_moved), (SELECT coalesce(sum(users), 0) AS users FROM customer_count)
     """

@@ -39,7 +39,8 @@ _ADD_TO_LIVE = text(
     WHERE g.live ON CONFLICT DO NOTHING
     """
 )
-_WAITING = text("SELECT EXISTS (SELECT FROM to_announce t JOIN generation g USING (schema) WHERE g.live)")
+_WAITING = text("SELECT count(*) FROM to_announce t JOIN generation g USING (schema) WHERE g.live")
+_ANYBODY = text("SELECT EXISTS (SELECT FROM to_announce t JOIN generation g USING (schema) WHERE g.live)")
 
 
 async def look_at(connection: AsyncConnection, schema: str, users: Collection[UUID]) -> None:
@@ -73,6 +74,12 @@ async def announce_changes(engine: AsyncEngine, source: str, *, say: Callable[[s
     return announced
 
 
+async def how_many_wait(engine: AsyncEngine) -> int:
+    """Return how many users are to be looked at in the live generation."""
+    async with engine.connect() as connection:
+        return int((await connection.execute(_WAITING)).scalar_one())
+
+
 async def _anybody_waits(engine: AsyncEngine) -> bool:
     async with engine.connect() as connection:
-        return bool((await connection.execute(_WAITING)).scalar_one())
+        return bool((await connection.execute(_ANYBODY)).scalar_one())
