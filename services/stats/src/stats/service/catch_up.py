@@ -24,13 +24,13 @@ from stats.service.announce import look_at
 from stats.service.runs import Run
 
 _SLICE = 2_000
-_FEW, _MANY = 200, 1_000
+_FEW, _MANY = 200, 2_000  # applied in some 35 ms, which is how long live groups then wait
 _PAUSE_SECONDS = 0.05
 _END = Position("18446744073709551615", projector.LAST_SEQ)
 
 _SLICE_END = text(
     """
-    SELECT CAST(xid AS text) AS xid, seq FROM (
+    SELECT CAST(xid AS text) AS xid, seq, count(*) OVER () AS events FROM (
         SELECT xid, seq FROM public.journal
         WHERE (xid, seq) > (CAST(CAST(:xid AS text) AS xid8), :seq) AND xid < pg_snapshot_xmin(pg_current_snapshot())
         ORDER BY xid, seq LIMIT :slice
@@ -89,13 +89,19 @@ class CatchUp:
     say: Callable[[str], None] = lambda _: None
 
     async def follow(self) -> None:
-        """Apply fenced slices until the fence is reached."""
+        """Apply fenced slices until the fence is reached: a slice that is not full ended there.
+
+        Not until a look finds nothing: live groups that follow on each other leave something at every look.
+        """
         async with self.engine.connect() as connection:
-            while await self._follow(connection):
-                pass
+            await self._follow_all(connection)
+
+    async def _follow_all(self, connection: AsyncConnection) -> None:
+        while await self._follow(connection):
+            pass
 
     async def _follow(self, connection: AsyncConnection) -> bool:
-        """Apply one fenced slice, in one transaction with its position and the users it touched."""
+        """Apply one fenced slice, in one transaction with its position and the users it touched; say if it was full."""
         async with connection.begin():
             await projector.enter_few(connection, self.schema)
             start = await generations.cursor(connection, self.schema)
@@ -106,7 +112,7 @@ class CatchUp:
             touched = await projector.apply(connection, Window(start, end))
             await look_at(connection, self.schema, touched)
             await generations.move_cursor(connection, self.schema, end)
-        return row is not None
+        return row is not None and row.events == _SLICE
 
     @asynccontextmanager
     async def at_one_moment(self) -> AsyncIterator[AsyncConnection]:
@@ -132,17 +138,17 @@ class CatchUp:
         most = _FEW
         async with self.engine.connect() as connection:
             while True:
-                await self._follow(connection)
+                await self._follow_all(connection)
                 try:
                     return await self._switch(connection, ending, most)
-                except _TooMuchLeft:
+                except _TooMuchLeft:  # tried again at once: a pause would leave more
                     most = min(2 * most, _MANY)
                 except sqlalchemy.exc.DBAPIError as error:
                     if sqlstate(error) not in _TAKEN:
                         raise
+                    await asyncio.sleep(_PAUSE_SECONDS)
                 await heed()
                 self.say(WAITING)
-                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _switch(self, connection: AsyncConnection, ending: Ending | None, most: int) -> float:
         async with connection.begin():
