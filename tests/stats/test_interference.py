@@ -283,8 +283,8 @@ async def test_live_groups_without_a_pause_neither_hold_up_a_switch_nor_count_as
             events.extend(group)
 
     writing = asyncio.ensure_future(keep_writing())
-    found = await asyncio.wait_for(Rebuild(stats_engine, "/stats")(Order(purpose="verify")), 90)
-    outcome = await asyncio.wait_for(Rebuild(stats_engine, "/stats")(Order()), 90)
+    found = await asyncio.wait_for(Rebuild(stats_engine, "/stats")(Order(purpose="verify")), 30)
+    outcome = await asyncio.wait_for(Rebuild(stats_engine, "/stats")(Order()), 30)
     done = True
     await writing
 
