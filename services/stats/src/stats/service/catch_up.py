@@ -141,14 +141,14 @@ class CatchUp:
                 await self._follow_all(connection)
                 try:
                     return await self._switch(connection, ending, most)
-                except _TooMuchLeft:  # tried again at once: a pause would leave more
+                except _TooMuchLeft:
                     most = min(2 * most, _MANY)
                 except sqlalchemy.exc.DBAPIError as error:
                     if sqlstate(error) not in _TAKEN:
                         raise
-                    await asyncio.sleep(_PAUSE_SECONDS)
                 await heed()
                 self.say(WAITING)
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _switch(self, connection: AsyncConnection, ending: Ending | None, most: int) -> float:
         async with connection.begin():
