@@ -5,6 +5,8 @@ after the other, and telling what their totals are in between would cost more th
 """
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import text
@@ -14,6 +16,8 @@ from shared import event_log
 from stats import projector, totals
 
 PAGE = 500
+QUIET = timedelta(seconds=3)
+LONGEST = timedelta(minutes=5)
 
 # Rows belong to a generation and count once that one is live. Locked rows are another process's.
 _TAKE = text(
@@ -36,11 +40,28 @@ _ADD_TO_LIVE = text(
     """
     INSERT INTO public.to_announce (schema, user_id)
     SELECT g.schema, t.user_id FROM public.generation g CROSS JOIN unnest(CAST(:users AS uuid[])) AS t (user_id)
-    WHERE g.live ON CONFLICT DO NOTHING
+    WHERE g.live ON CONFLICT (schema, user_id) DO UPDATE SET touched_at = excluded.touched_at
     """
 )
-_WAITING = text("SELECT count(*) FROM to_announce t JOIN generation g USING (schema) WHERE g.live")
+# An import brings a user's bookings over its whole length: announced as they come, each is told again and again.
+_WAITING = text(
+    """
+    SELECT count(*) AS users, coalesce(max(touched_at) < clock_timestamp() - CAST(:quiet AS interval)
+                                       OR min(noted_at) < clock_timestamp() - CAST(:longest AS interval), false) AS due
+    FROM to_announce t JOIN generation g USING (schema) WHERE g.live
+    """
+)
 _ANYBODY = text("SELECT EXISTS (SELECT FROM to_announce t JOIN generation g USING (schema) WHERE g.live)")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many users wait, and whether it is time for them: bulk events touch none of them any more, or they have
+    waited for long.
+    """
+
+    users: int
+    is_due: bool
 
 
 async def look_at(connection: AsyncConnection, schema: str, users: Collection[UUID]) -> None:
@@ -74,10 +95,11 @@ async def announce_changes(engine: AsyncEngine, source: str, *, say: Callable[[s
     return announced
 
 
-async def how_many_wait(engine: AsyncEngine) -> int:
-    """Return how many users are to be looked at in the live generation."""
+async def waiting(engine: AsyncEngine) -> Waiting:
+    """Return who is to be looked at in the live generation."""
     async with engine.connect() as connection:
-        return int((await connection.execute(_WAITING)).scalar_one())
+        row = (await connection.execute(_WAITING, {"quiet": QUIET, "longest": LONGEST})).one()
+    return Waiting(row.users, is_due=row.due)
 
 
 async def _anybody_waits(engine: AsyncEngine) -> bool:
