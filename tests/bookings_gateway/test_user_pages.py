@@ -31,6 +31,8 @@ COUNT = "count"
 def near(monkeypatch: pytest.MonkeyPatch) -> None:
     """Anchors so near each other that two dozen users have some."""
     monkeypatch.setattr(anchors, "APART", 3)
+    monkeypatch.setattr(anchors, "FEW_USERS", 3)
+    monkeypatch.setattr(anchors, "FEW_MOVED", 12)
 
 
 def change(sequence: int, what: str, name: str, value: int) -> Event:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bookings_gateway.domain import DEFAULT_LAYOUT
 from bookings_gateway.handlers import ReadModelHandler
 from bookings_gateway.legacy_table import LegacyTableCache
-from bookings_gateway.write_back import WriteBack
+from bookings_gateway.write_back import IS_DUE, WriteBack
 from shared.events import Event
 from shared.signal import Signal
 from support.apply import apply
@@ -133,3 +133,14 @@ async def test_more_than_a_page_is_written_at_once(gateway_engine: AsyncEngine) 
     ids = [await book(gateway_engine) for _ in range(205)]
 
     assert await settle(gateway_engine, *(linked(id_, ANN) for id_ in ids)) == 205
+
+
+async def test_whether_anything_is_due_is_looked_up_by_index_also_by_a_plan_made_for_empty_tables(
+    gateway_engine: AsyncEngine,
+) -> None:
+    async with gateway_engine.connect() as connection:
+        plan = "\n".join((await connection.execute(text(f"EXPLAIN {IS_DUE.text}"))).scalars())
+
+    assert "booking_user_due" in plan
+    assert "booking_payment_due" in plan
+    assert "Seq Scan" not in plan

@@ -122,17 +122,15 @@ def _plus(sample: Sample, more: float) -> Sample:
     return sample._replace(value=sample.value + more) if more else sample
 
 
-def fork_bulk_lane(service: Service) -> BulkProcess:
-    """Start the process of the bulk lane and return the parent's side of it; ``service`` must not run yet."""
+def fork_bulk_lane(service: Service) -> None:
+    """Leave the bulk lane to a process of its own, started here; ``service`` must not run yet."""
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:
         ours.close()
         _become_bulk_lane(service, theirs)
     theirs.close()
-    bulk = BulkProcess(service, pid, ours)
-    service.leave_bulk_to(bulk)
-    return bulk
+    service.leave_bulk_to(BulkProcess(service, pid, ours))
 
 
 def _become_bulk_lane(service: Service, parent: socket.socket) -> None:

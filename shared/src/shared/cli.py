@@ -1,6 +1,5 @@
 """The commands every service's command line has: serve, migrate, replay, dead-letters, outbox."""
 
-import asyncio
 import getpass
 import os
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 from rich.console import Console
@@ -226,7 +226,7 @@ def with_engine(program: Program, work: Callable[[AsyncEngine], Coroutine[Any, A
         finally:
             await engine.dispose()
 
-    return asyncio.run(run())
+    return uvloop.run(run())
 
 
 def print_rows(rows: Any, columns: list[str]) -> None:  # noqa: ANN401 - rows of any query

@@ -1,4 +1,4 @@
-"""Where a page in the middle of all users begins: every few thousandth user of each order, and what moved since.
+"""Where a page in the middle of all users begins: every thousandth user of each order, and what moved since.
 
 ``customer_anchor`` says how many users stood before an anchor when they were last counted. A trigger (migration 0002)
 keeps in ``customer_moved`` what every statement changed since then, as it was and as it is; so where an anchor stands
@@ -13,7 +13,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-APART = 5_000
+APART = 1_000
+FEW_USERS = 5_000  # so many need no anchors yet
+FEW_MOVED = 50_000
 
 # Who has another version than when they were counted may stand elsewhere: the anchor before is taken.
 _LAST_BEFORE = """
@@ -27,7 +29,7 @@ _LAST_BEFORE = """
 # some thousands while they are few: an import moves everybody.
 _DUE = text(
     """
-    SELECT moved > greatest(4 * :apart, users / 20) OR users >= :apart AND NOT EXISTS (SELECT FROM customer_anchor)
+    SELECT moved > greatest(:few_moved, users / 20) OR users >= :few_users AND NOT EXISTS (SELECT FROM customer_anchor)
         OR EXISTS (SELECT FROM customer_moved JOIN customer USING (user_id) WHERE erased_at IS NOT NULL)
     FROM (SELECT count(*) AS moved FROM customer_moved), (SELECT coalesce(sum(users), 0) AS users FROM customer_count)
     """
@@ -76,7 +78,7 @@ async def count_again(engine: AsyncEngine, keys: Collection[str]) -> None:
     async with engine.begin() as connection:
         if not (await connection.execute(_ALONE)).scalar_one():
             return
-        if (await connection.execute(_DUE, {"apart": APART})).scalar_one():
+        if (await connection.execute(_DUE, {"few_users": FEW_USERS, "few_moved": FEW_MOVED})).scalar_one():
             await connection.execute(_BY_INDEX)
             orders = " UNION ALL ".join(_ORDER.format(key=key) for key in keys)
             await connection.execute(text(_COUNT.format(orders=orders)), {"apart": APART})
