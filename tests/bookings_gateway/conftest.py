@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bookings_gateway.main import SEARCH_PATH
 from local_stack.postgres import LocalPostgres
 from shared.database import create_engine
-from support.admin import Admin, admin_app
+from support.admin import Admin, admin_app, person, totals
 from support.databases import Databases
+from support.erasing import ANN, BOB, Erasing
 from support.fake_services import FakeServices
 from support.gateway import Gateway
 from support.gateway import gateway as running_gateway
@@ -44,3 +45,10 @@ async def gateway(gateway_databases: Databases) -> AsyncIterator[Gateway]:
     """The whole application on a fresh database."""
     async with running_gateway(await gateway_databases.create("bookings_gateway")) as whole:
         yield whole
+
+
+@pytest.fixture
+async def erasing(admin: Admin) -> Erasing:
+    """Ann and Bob are known."""
+    await admin.heard(person(ANN, phone="07700 900987"), totals(ANN), person(BOB))
+    return Erasing(admin.engine)

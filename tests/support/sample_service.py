@@ -61,7 +61,7 @@ class SampleHandler(InboxHandler):
 
     types = frozenset({"booking.created", "booking.updated", "booking.deleted"})
 
-    async def apply(self, connection: AsyncConnection, group: Group) -> None:
+    async def apply(self, connection: AsyncConnection, group: Group) -> bool:
         for event in group.events:
             status = read(event).status
             if status == EXPLODE:
@@ -73,6 +73,7 @@ class SampleHandler(InboxHandler):
             for each in group.events
         ]
         await connection.execute(_KEEP, rows)
+        return False
 
 
 def sample_service(database_url: str, amqp_url: str, *, retry_delays: str = "0.1,0.2") -> Service:

@@ -61,8 +61,11 @@ class Handler(Protocol):
         """Record the events' ids and return those not seen before."""
         ...
 
-    async def apply(self, connection: AsyncConnection, group: Group) -> None:
-        """Apply new events in the caller's transaction. May run again for the same events after a rollback."""
+    async def apply(self, connection: AsyncConnection, group: Group) -> bool:
+        """Apply new events in the caller's transaction; return whether it recorded events of its own.
+
+        May run again for the same events after a rollback.
+        """
         ...
 
 
@@ -147,7 +150,10 @@ class Buffer:
 
 @dataclass(slots=True)
 class Consumer:
-    """Settles one queue's deliveries. Live and bulk queue have one each, so neither waits for the other."""
+    """Settles one queue's deliveries. Live and bulk queue have one each, so neither waits for the other.
+
+    ``after_commit`` is called when applying recorded events of our own, which are to be sent.
+    """
 
     queue: str
     engine: AsyncEngine
@@ -276,9 +282,9 @@ class Consumer:
         with metrics.GROUP_SECONDS.time(), self._span(events):
             async with self.engine.begin() as connection:
                 fresh = await self.handler.claim(connection, events)
-                if fresh:
-                    await self.handler.apply(connection, Group(fresh, bulk=self.bulk))
-        self.after_commit()
+                recorded = bool(fresh) and await self.handler.apply(connection, Group(fresh, bulk=self.bulk))
+        if recorded:
+            self.after_commit()
         metrics.GROUP_EVENTS.observe(len(events))
         metrics.CONSUMED.labels(self.queue, "applied").inc(len(fresh))
         metrics.CONSUMED.labels(self.queue, "duplicate").inc(len(events) - len(fresh))

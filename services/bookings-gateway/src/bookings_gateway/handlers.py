@@ -1,7 +1,9 @@
 """The message door: users, links, totals, payments and our own bookings come in and are kept for the admin."""
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from sqlalchemy import TextClause
@@ -16,6 +18,7 @@ from shared.inbox import InboxHandler
 
 Row = dict[str, Any]
 
+_HEARD_SECONDS = 1.0  # often enough to tell an age by
 _USERS = ("user.registered", "user.updated")
 _LINKS = ("user.booking_linked",)
 _MERGES = ("user.merged", "user.unmerged")
@@ -38,6 +41,7 @@ class ReadModelHandler(InboxHandler):
     """Keeps the newest snapshot per aggregate, whatever order events come in."""
 
     def __init__(self, currency: str) -> None:
+        self._heard: dict[str, float] = {}
         self._merges = Table("user_id", snapshot_row, read_model.KEEP_MERGES)
         self._tables: Mapping[str, Table] = {
             **dict.fromkeys(_MERGES, self._merges),
@@ -55,12 +59,21 @@ class ReadModelHandler(InboxHandler):
     def types(self) -> frozenset[str]:
         return frozenset(self._tables)
 
-    async def apply(self, connection: AsyncConnection, group: Group) -> None:
+    async def apply(self, connection: AsyncConnection, group: Group) -> bool:
         for table in dict.fromkeys(self._tables.values()):
             rows = newest(table, [event for event in group.events if self._tables[event.type] is table])
             if rows:
                 await self._keep(connection, table, {name: [row[name] for row in rows] for name in rows[0]})
-        await connection.execute(read_model.HEARD, {"sources": list({event.source for event in group.events})})
+        await self._hear(connection, {event.source for event in group.events})
+        return False
+
+    async def _hear(self, connection: AsyncConnection, sources: Collection[str]) -> None:
+        """Note that these were heard, once a second; last in its transaction, so nobody waits for it long."""
+        now = time.monotonic()
+        due = [source for source in sources if now - self._heard.get(source, -inf) >= _HEARD_SECONDS]
+        if due:
+            await connection.execute(read_model.HEARD, {"sources": due})
+            self._heard |= dict.fromkeys(due, now)
 
     async def _keep(self, connection: AsyncConnection, table: Table, columns: Mapping[str, list[Any]]) -> None:
         if table is self._merges:

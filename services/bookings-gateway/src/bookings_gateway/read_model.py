@@ -185,7 +185,8 @@ KEEP_PAYMENTS = text(
     WHERE excluded.sequence > t.sequence
     """
 )
-# Once a second is enough to tell an age by. The last statement of its transaction, so nobody waits for it long.
+# Once a second, from all replicas together, is enough to tell an age by. The last statement of its transaction, so
+# nobody waits for it long.
 HEARD = text(
     """
     UPDATE heard SET heard_at = clock_timestamp()

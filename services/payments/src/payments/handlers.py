@@ -33,7 +33,7 @@ class BookingsHandler(InboxHandler):
     def types(self) -> frozenset[str]:
         return TYPES
 
-    async def apply(self, connection: AsyncConnection, group: Group) -> None:
+    async def apply(self, connection: AsyncConnection, group: Group) -> bool:
         told = [(event, contracts.read(event)) async for event in in_turns(group.events)]
         bookings = [(event, data) for event, data in told if isinstance(data, BookingSnapshot)]
         links = _newest(
@@ -47,6 +47,7 @@ class BookingsHandler(InboxHandler):
         recorded, news = await record_history(connection, bookings)
         news += await match_bookings(connection, learned, known=recorded)
         await event_log.append(connection, self._source, news, bulk=group.bulk)
+        return bool(news)
 
     async def _learn_users(self, connection: AsyncConnection, told: Sequence[tuple[Event, object]]) -> None:
         merges = (

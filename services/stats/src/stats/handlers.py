@@ -26,11 +26,12 @@ class JournalHandler:
     async def claim(self, connection: AsyncConnection, events: Sequence[Event]) -> list[Event]:
         return await journal.append(connection, events)
 
-    async def apply(self, connection: AsyncConnection, group: Group) -> None:
+    async def apply(self, connection: AsyncConnection, group: Group) -> bool:
         window = await projector.enter_live(connection)
         touched = await projector.apply(connection, window, types={event.type for event in group.events})
         if group.bulk:
             await look_at_soon(connection, touched)
-            return
+            return False
         changed = await totals.announce(connection, touched)
         await event_log.append(connection, self._source, [row.event() for row in changed])
+        return bool(changed)

@@ -24,13 +24,15 @@ class BookingsHandler(InboxHandler):
     def types(self) -> frozenset[str]:
         return TYPES
 
-    async def apply(self, connection: AsyncConnection, group: Group) -> None:
+    async def apply(self, connection: AsyncConnection, group: Group) -> bool:
         seen = [Observation.of(event, contracts.read(event)) for event in group.events]
         observations = await attribute(connection, seen)
         if not observations:
-            return
+            return False
         people = await register_people(connection, observations, region=self._region)
         links = await link_bookings(connection, observations, people.ids)
-        await event_log.append(connection, self._source, [*people.news, *links], bulk=group.bulk)
+        news = [*people.news, *links]
+        await event_log.append(connection, self._source, news, bulk=group.bulk)
         forgotten = await forget_placeholders(connection, observations)
         await event_log.append(connection, self._source, forgotten, bulk=group.bulk)
+        return bool(news or forgotten)
