@@ -18,7 +18,7 @@ from shared.consumer import Group
 from shared.events import Event
 from support.admin import erased, person, take_in, totals, user_id
 from support.events import EPOCH, merged
-from support.legacy_table import execute
+from support.legacy_table import execute, fetch
 
 NAMES = [f"{first} {last}" for first in ("Ann", "Bob", "Cleo", "Dan", "Eve", "Fay") for last in ("Lee", "Orr", "Ash")]
 SHOWN = {"email": "email", "firstBookingDate": "first_booking_date", "lastBookingDate": "last_booking_date",
@@ -133,3 +133,11 @@ async def test_pages_are_right_when_a_crash_took_the_places(gateway_engine: Asyn
     await assert_every_page(gateway_engine, "name")
     await anchors.count_again(gateway_engine, SORTS.values())
     await assert_every_page(gateway_engine, "name")
+
+
+async def test_what_was_counted_is_cleared_away_for_pages_go_through_it(gateway_engine: AsyncEngine) -> None:
+    await counted(gateway_engine)
+
+    size = await fetch(gateway_engine, "SELECT pg_relation_size('customer_moved')")
+
+    assert size == [(0,)]

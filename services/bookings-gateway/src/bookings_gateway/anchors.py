@@ -41,6 +41,8 @@ _COUNT = """
     WITH moved AS (DELETE FROM customer_moved), anchors AS (DELETE FROM customer_anchor)
     INSERT INTO customer_anchor (sort, before, user_id, version) {orders}
 """
+# Every page goes through what moved, also through what was deleted and is still in the file.
+_CLEAR_AWAY = text("VACUUM (SKIP_LOCKED) customer_moved")
 _ORDER = """
     (WITH RECURSIVE anchor AS (
         (SELECT CAST(0 AS bigint) AS before, user_id, {key} AS key FROM customer WHERE listed
@@ -74,11 +76,14 @@ async def last_before(connection: AsyncConnection, key: str, place: int) -> Anch
 
 
 async def count_again(engine: AsyncEngine, keys: Collection[str]) -> None:
-    """Count how many users stand before each anchor when it is due; of two at once, one does."""
+    """Count how many users stand before each anchor when it is due; of two at once, one does. Commits."""
     async with engine.begin() as connection:
         if not (await connection.execute(_ALONE)).scalar_one():
             return
-        if (await connection.execute(_DUE, {"few_users": FEW_USERS, "few_moved": FEW_MOVED})).scalar_one():
-            await connection.execute(_BY_INDEX)
-            orders = " UNION ALL ".join(_ORDER.format(key=key) for key in keys)
-            await connection.execute(text(_COUNT.format(orders=orders)), {"apart": APART})
+        if not (await connection.execute(_DUE, {"few_users": FEW_USERS, "few_moved": FEW_MOVED})).scalar_one():
+            return
+        await connection.execute(_BY_INDEX)
+        orders = " UNION ALL ".join(_ORDER.format(key=key) for key in keys)
+        await connection.execute(text(_COUNT.format(orders=orders)), {"apart": APART})
+    async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        await connection.execute(_CLEAR_AWAY)
