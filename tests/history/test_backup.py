@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from bookings_gateway.cli import app
 from bookings_gateway.history.backup import back_up
 from bookings_gateway.history.programs import BackupFailed
 from bookings_gateway.history.rehearse import rehearse
@@ -180,3 +182,20 @@ async def test_backup_rehearsal_and_report_of_a_move(databases: Databases, tmp_p
     assert not is_genuine({**said, "exit_code": 0}, KEY)
     assert not is_genuine(said, "another key of somebody")
     assert "V5" in markdown(said)
+
+
+async def test_backup_and_rehearsal_as_an_operator_types_them(databases: Databases, tmp_path: Path) -> None:
+    async with moving(databases, "default", facts(60, seed=54)) as moved:
+        environment = {"BOOKINGS_GATEWAY_DATABASE_URL": url_of(moved), "AMQP_URL": "amqp://unused"}
+
+        async def types(*words: str) -> str:
+            result = await asyncio.to_thread(CliRunner().invoke, app, ["history", *words], env=environment)
+            assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"
+            return result.output
+
+        said = await types("backup", "--directory", str(tmp_path))
+        assert "60 rows, restored and compared" in said
+        await types("rehearse", said.partition(":")[0].replace(".dump", ".json"))
+
+        steps = await moved.rows("bookings-gateway", "SELECT step, passed FROM migration_step ORDER BY id")
+        assert [(row["step"], row["passed"]) for row in steps] == [("backup", True), ("rehearse", True)]

@@ -1,5 +1,6 @@
 """The commands every service's command line has: serve, migrate, replay, dead-letters, outbox."""
 
+import asyncio
 import getpass
 import os
 import sys
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
-import uvloop
 from fastapi import FastAPI
 from pydantic import ValidationError
 from rich.console import Console
@@ -226,7 +226,7 @@ def with_engine(program: Program, work: Callable[[AsyncEngine], Coroutine[Any, A
         finally:
             await engine.dispose()
 
-    return uvloop.run(run())
+    return asyncio.run(run())
 
 
 def print_rows(rows: Any, columns: list[str]) -> None:  # noqa: ANN401 - rows of any query
