@@ -14,8 +14,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 APART = 1_000
-FEW_USERS = 5_000  # so many need no anchors yet
-FEW_MOVED = 50_000
+FEW_USERS = 5_000  # fewer need no anchors
+FEW_MOVED = 50_000  # rows, two for a change: gone through in a third of what a page may take
 
 # Who has another version than when they were counted may stand elsewhere: the anchor before is taken.
 _LAST_BEFORE = """
@@ -26,7 +26,7 @@ _LAST_BEFORE = """
     ORDER BY a.before DESC LIMIT 1
 """
 # Counting a million users in all their orders takes a second or two, so it waits for a share of them to move, and for
-# some thousands while they are few: an import moves everybody.
+# some ten thousands while they are few: an import moves everybody.
 _DUE = text(
     """
     SELECT moved > greatest(:few_moved, users / 20) OR users >= :few_users AND NOT EXISTS (SELECT FROM customer_anchor)
